@@ -1,0 +1,161 @@
+"""Contiguous stages with backward as one task: the literature's standard pipelining.
+
+Layers are cut by PipeDream's dynamic programme without replication (`spikepipe_sched.cut`); a
+stage runs all its forward tasks as one block and all the rest (E, B, W, U) as another. Periodic:
+asynchronous, one forward and one backward block per stage and period, the period being the
+largest stage, each block as early as its inputs and the other block allow. Finite: the 1F1B order
+(stage s of S runs min(M, S - s) forwards, then alternates), then the updates.
+
+Narayanan et al., PipeDream, SOSP 2019, doi:10.1145/3341301.3359646.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikepipe_sched.cut import Cut, contiguous_cut
+from spikepipe_sched.problem import Problem
+from spikepipe_sched.result import Result
+from spikepipe_sched.schedule import Schedule
+from spikepipe_sched.solver import Budget, Observer, SolverSpec
+from spikepipe_solvers.finish import finish
+
+Ints = NDArray[np.int64]
+
+
+def supports(problem: Problem) -> str | None:
+    """One copy per iteration, and a cut."""
+    if problem.unroll > 1:
+        return "stages repeat every iteration; use unroll=1"
+    if contiguous_cut(problem) is None:
+        return "there is no contiguous cut (more than 512 units, or a processor that cannot run its stage)"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Copies that run back to back on one stage, with their offsets; lengths in cycles."""
+
+    stage: int
+    copies: tuple[int, ...]
+    offset: tuple[int, ...]
+    length: int
+
+
+def _block(problem: Problem, stage: int, copies: list[int]) -> _Block:
+    offset, clock = list[int](), 0
+    for v in copies:
+        offset.append(clock)
+        clock += int(problem.instance.duration[v, stage])
+    return _Block(stage, tuple(copies), tuple(offset), clock)
+
+
+def _sequences(problem: Problem, cut: Cut) -> list[list[_Block]]:
+    """The blocks of every stage in the order in which it runs them."""
+    instance, kinds = problem.instance, problem.tasks.kinds
+    order = [int(v) for v in instance.order]
+    finite = problem.mode == "finite"
+    stage_of = cut.stage[instance.task]
+
+    def pick(stage: int, copy: int, kind: str) -> list[int]:
+        def belongs(v: int) -> bool:
+            name = kinds[int(instance.task[v])]
+            what = "U" if finite and name == "U" else "F" if name == "F" else "B"
+            return what == kind and (what == "U" or int(instance.copy[v]) == copy)
+
+        return [v for v in order if stage_of[v] == stage and belongs(v)]
+
+    sequences: list[list[_Block]] = []
+    for stage in range(cut.stages):
+        forward = [_block(problem, stage, pick(stage, m, "F")) for m in range(problem.micro_batches)]
+        backward = [_block(problem, stage, pick(stage, m, "B")) for m in range(problem.micro_batches)]
+        warm_up = min(problem.micro_batches, cut.stages - stage)
+        sequence = forward[:warm_up]
+        for m in range(problem.micro_batches):
+            sequence.append(backward[m])
+            sequence.extend(forward[warm_up + m : warm_up + m + 1])
+        sequence.append(_block(problem, stage, pick(stage, 0, "U")))
+        sequences.append([block for block in sequence if block.copies])
+    return sequences
+
+
+def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
+    """The standard pipeline of a cut."""
+    instance = problem.instance
+    incoming: list[list[tuple[int, int, int]]] = [[] for _ in range(instance.size)]
+    for u, v, distance, lag, transfer in zip(
+        *(a.tolist() for a in (instance.source, instance.target, instance.distance, instance.lag, instance.transfer)), strict=True
+    ):
+        if distance == 0:
+            incoming[v].append((u, lag, transfer))
+    processor = cut.stage[instance.task]
+    start = np.full(instance.size, -1, dtype=np.int64)
+    period = max(1, cut.load_cycles) if problem.mode == "periodic" else None
+    sequences = _sequences(problem, cut)
+    taken: list[list[tuple[int, int]]] = [[] for _ in sequences]  # (start, length) placed on each stage
+    following = [0] * len(sequences)
+    while any(done < len(sequence) for done, sequence in zip(following, sequences, strict=True)):
+        moved = False
+        for stage, sequence in enumerate(sequences):
+            while following[stage] < len(sequence):
+                block = sequence[following[stage]]
+                inside = set(block.copies)
+                begin = 0
+                waiting = False
+                for v, offset in zip(block.copies, block.offset, strict=True):
+                    for u, lag, transfer in incoming[v]:
+                        if u in inside:
+                            continue
+                        if start[u] < 0:
+                            waiting = True
+                            break
+                        ready = int(start[u] + instance.duration[u, processor[u]]) + lag + (transfer if processor[u] != stage else 0)
+                        begin = max(begin, ready - offset)
+                if waiting:
+                    break
+                begin = _fit(taken[stage], begin, block.length, period)
+                for v, offset in zip(block.copies, block.offset, strict=True):
+                    start[v] = begin + offset
+                taken[stage].append((begin, block.length))
+                following[stage] += 1
+                moved = True
+        if not moved:  # blocks wait for each other: the graph does not fit stages of this kind
+            break
+    return Schedule(processor=processor, start=start, period=period)
+
+
+def _fit(taken: list[tuple[int, int]], begin: int, length: int, period: int | None) -> int:
+    """Earliest start >= begin that overlaps nothing on the stage."""
+    if not taken:
+        return begin
+    if period is None:  # in sequence
+        return max(begin, taken[-1][0] + taken[-1][1])
+    for start, size in taken:  # at most one other block per period
+        offset = (begin - start) % period
+        if size and length and (offset < size or offset + length > period):
+            begin += (size - offset) % period
+    return begin
+
+
+class Stages:
+    """Solver ``stages``."""
+
+    spec = SolverSpec(
+        name="stages",
+        summary="contiguous stages, backward as one task: standard pipelining (periodic: asynchronous; finite: 1F1B)",
+        source="doi:10.1145/3341301.3359646",
+        exact=False,
+        modes=("periodic", "finite"),
+        supports=supports,
+    )
+
+    def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
+        """Cut, then lay out the blocks; the budget, seed and hint play no part."""
+        cut = contiguous_cut(problem)
+        return finish(problem, [] if cut is None else [stage_schedule(problem, cut)], "stages")
+
+
+SOLVER = Stages()

@@ -1,0 +1,107 @@
+"""Schedule the training of spiking neural networks on systolic arrays.
+
+In the order the data flows: `load_network` and `load_platform` read, `lower` makes the task graph,
+`Problem` compiles it, `solve` schedules it, `check` verifies, `Result` holds what came out, and
+`gantt` draws it. Names load on first use, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spikepipe_sched.version import __version__
+
+if TYPE_CHECKING:
+    from spikepipe_sched.check import Metrics, Violation, metrics, violations
+    from spikepipe_sched.errors import InputError, SpikepipeError
+    from spikepipe_sched.export.gantt import gantt
+    from spikepipe_sched.importers import list_networks, list_platforms, load_network, load_platform
+    from spikepipe_sched.lower import lower
+    from spikepipe_sched.network import Layer, Network
+    from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
+    from spikepipe_sched.problem import Limits, Problem
+    from spikepipe_sched.result import Result, Status
+    from spikepipe_sched.schedule import Schedule
+    from spikepipe_sched.solver import Budget, Progress, Solver, SolverSpec, solve, solver_names
+    from spikepipe_sched.training import TrainingSetup
+
+    check = violations
+
+_WHERE = {
+    "load_network": "importers",
+    "list_networks": "importers",
+    "Network": "network",
+    "Layer": "network",
+    "load_platform": "importers",
+    "list_platforms": "importers",
+    "Platform": "platform",
+    "SystolicArray": "platform",
+    "Interconnect": "platform",
+    "TrainingSetup": "training",
+    "Problem": "problem",
+    "Limits": "problem",
+    "solve": "solver",
+    "solver_names": "solver",
+    "Solver": "solver",
+    "SolverSpec": "solver",
+    "Budget": "solver",
+    "Progress": "solver",
+    "Schedule": "schedule",
+    "violations": "check",
+    "metrics": "check",
+    "Metrics": "check",
+    "Violation": "check",
+    "Result": "result",
+    "Status": "result",
+    "gantt": "export.gantt",
+    "SpikepipeError": "errors",
+    "InputError": "errors",
+}
+
+__all__ = [
+    "Budget",
+    "InputError",
+    "Interconnect",
+    "Layer",
+    "Limits",
+    "Metrics",
+    "Network",
+    "Platform",
+    "Problem",
+    "Progress",
+    "Result",
+    "Schedule",
+    "Solver",
+    "SolverSpec",
+    "SpikepipeError",
+    "Status",
+    "SystolicArray",
+    "TrainingSetup",
+    "Violation",
+    "__version__",
+    "check",
+    "gantt",
+    "list_networks",
+    "list_platforms",
+    "load_network",
+    "load_platform",
+    "lower",
+    "metrics",
+    "solve",
+    "solver_names",
+    "violations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name in ("lower", "check"):  # steps that share their name with their module: see step.py
+        return import_module(f"spikepipe_sched.{name}")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'spikepipe_sched' has no attribute '{name}'")
+    return getattr(import_module(f"spikepipe_sched.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,107 @@
+"""Peak memory of a schedule.
+
+A tensor lies on its producer's processor from the producer's start, and on a receiving processor
+from the producer's end, until its last reader there, or the last transfer out, ends. The shares
+of a summed tensor (a gradient) lie on their processor from the first producer's start to the end
+of the last reader, wherever that is (U's end), and on a receiving processor from the end of the
+last producer that sends to it. With delays a reader runs iterations later than the producer, so a
+tensor may live longer than a period: then several iterations' copies are alive at once.
+
+In finite mode weights and optimizer state are not produced within the run: they lie on the
+update's processor all the time, and where F and B read them from 0 to their last reader's end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikepipe_sched.traffic import Flows
+
+if TYPE_CHECKING:
+    from spikepipe_sched.problem import Problem
+    from spikepipe_sched.schedule import Schedule
+
+Ints = NDArray[np.int64]
+
+
+def lifetimes(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[Ints, Ints, Ints, Ints]:
+    """Processor, begin, end and bytes of everything that lies in a memory, (x,) each."""
+    instance, processor, start = problem.instance, schedule.processor, schedule.start
+    end = start + instance.duration[np.arange(instance.size), processor]
+    sender, receiver = processor[flow.source], processor[flow.target]
+    apart = sender != receiver
+    read_until = end[flow.target] + flow.distance * (schedule.period or 0)
+    # At the sender: until local readers and transfers end; a sum, until its reader ends anywhere.
+    keep_until = np.where(apart & ~flow.summed, end[flow.source] + flow.arrival, read_until)
+    here = _grouped((flow.tensor, flow.copy, sender), start[flow.source], keep_until, latest_begin=False)
+    away = _grouped(
+        (flow.tensor[apart], flow.copy[apart], sender[apart], receiver[apart]), end[flow.source][apart], read_until[apart], latest_begin=True
+    )
+    rows = [
+        (here[0][2], here[1], here[2], problem.tensor_bytes[here[0][0]]),
+        (away[0][3], away[1], away[2], problem.tensor_bytes[away[0][0]]),
+    ]
+    if problem.mode == "finite":
+        rows.append(_resident(problem, schedule, end))
+    first, second, third, fourth = (np.concatenate([np.asarray(row[i], dtype=np.int64) for row in rows]) for i in range(4))
+    return first, second, third, fourth
+
+
+def _grouped(key: tuple[Ints, ...], begin: Ints, until: Ints, *, latest_begin: bool) -> tuple[Ints, Ints, Ints]:
+    """Distinct keys (columns) with the first (or latest) begin and the latest end of their rows."""
+    groups, inverse = np.unique(np.stack(key), axis=1, return_inverse=True)
+    inverse = inverse.ravel()
+    count = groups.shape[1]
+    starts = np.full(count, np.iinfo(np.int64).min if latest_begin else np.iinfo(np.int64).max)
+    (np.maximum if latest_begin else np.minimum).at(starts, inverse, begin)
+    ends = np.full(count, np.iinfo(np.int64).min)
+    np.maximum.at(ends, inverse, until)
+    return groups, starts, ends
+
+
+def _resident(problem: Problem, schedule: Schedule, end: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Weights and optimizer state of a finite run."""
+    edges, instance = problem.edges, problem.instance
+    kept: dict[tuple[int, int], int] = {}
+    kind = problem.tasks.kinds
+    for e in np.flatnonzero([kind[u] == "U" for u in edges.source.tolist()]).tolist():
+        update = instance.copies(int(edges.source[e]))[0]
+        own = int(edges.source[e]) == int(edges.target[e])
+        readers = instance.copies(int(edges.target[e]))
+        for tensor in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist():
+            home = (tensor, int(schedule.processor[update]))
+            kept[home] = int(end.max())
+            if not own:
+                for v in readers.tolist():
+                    place = (tensor, int(schedule.processor[v]))
+                    kept[place] = max(kept.get(place, 0), int(end[v]))
+    tensors = np.array([t for t, _ in kept], dtype=np.int64)
+    places = np.array([p for _, p in kept], dtype=np.int64)
+    return places, np.zeros(len(kept), dtype=np.int64), np.array(list(kept.values()), dtype=np.int64), problem.tensor_bytes[tensors]
+
+
+def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> Ints:
+    """(P,) Largest sum of live bytes at any time, over all iterations in flight."""
+    place, begin, until, size = lifetimes(problem, schedule, flow)
+    peak = np.zeros(len(problem.processors), dtype=np.int64)
+    for p in range(len(peak)):
+        mine = (place == p) & (until > begin)
+        a, b, bytes_ = begin[mine], until[mine], size[mine]
+        base = 0
+        if schedule.period is not None:
+            whole, rest = np.divmod(b - a, schedule.period)
+            base = int((whole * bytes_).sum())
+            some = rest > 0
+            a, bytes_ = a[some] % schedule.period, bytes_[some]
+            b = a + rest[some]
+            wraps = b > schedule.period
+            a = np.concatenate([a, np.zeros(int(wraps.sum()), dtype=np.int64)])
+            b, bytes_ = np.concatenate([np.minimum(b, schedule.period), b[wraps] - schedule.period]), np.concatenate([bytes_, bytes_[wraps]])
+        # Intervals are half-open: at one time, ends come before begins.
+        time, change = np.concatenate([a, b]), np.concatenate([bytes_, -bytes_])
+        live = np.cumsum(change[np.lexsort((change, time))])
+        peak[p] = base + (int(live.max()) if live.size else 0)
+    return peak

@@ -1,0 +1,261 @@
+"""The scheduling problem: a task graph compiled to integer arrays, an objective and limits.
+
+Shapes: n tasks, m edges, C processor classes, P processors. All arrays are int64 and read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.instance import Instance, expand
+from spikepipe_sched.platform import Interconnect, Platform
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Ints = NDArray[np.int64]
+Mode = Literal["periodic", "finite"]
+WeightPolicy = Literal["stash", "latest"]
+
+OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
+    "periodic": ("period", "delay", "traffic", "memory"),
+    "finite": ("makespan", "traffic", "memory"),
+}
+#: Largest time, size or count accepted in a problem: sums of a million of them stay within int64.
+MAX_INT: Final = 2**42
+
+
+def ints(values: Any) -> Ints:
+    """A read-only int64 array; nothing but whole numbers that fit is accepted."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise InputError(f"expected whole numbers, got {array.dtype}")
+    array = np.array(array, dtype=np.int64)
+    require(array.size == 0 or int(np.abs(array).max()) <= MAX_INT, f"a number is larger than {MAX_INT}")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tasks:
+    """Columns over the n tasks of one iteration.
+
+    ``layer`` (n,) indexes ``Problem.layers``, -1: none. ``cycles`` (n, C), -1: the class cannot run
+    the task. ``window`` (n,), -1: none. ``macs``, ``weight_bytes``, ``output_bytes``,
+    ``stash_bytes`` (n,).
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    parts: tuple[str, ...]
+    layer: Ints
+    window: Ints
+    cycles: Ints
+    macs: Ints
+    weight_bytes: Ints
+    output_bytes: Ints
+    stash_bytes: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Edges:
+    """Columns over the m edges.
+
+    ``source``, ``target`` (m,) index tasks; ``distance`` (m,) in iterations, -1 where
+    ``delay_layer`` (m,) >= 0 names the layer whose delay it is; ``lag`` (m,) in cycles; the tensors
+    of edge e are ``tensor[tensor_ptr[e]:tensor_ptr[e + 1]]``.
+    """
+
+    source: Ints
+    target: Ints
+    distance: Ints
+    delay_layer: Ints
+    lag: Ints
+    tensor_ptr: Ints
+    tensor: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a schedule must respect; None: no limit.
+
+    Parameters
+    ----------
+    period_cycles
+        Largest period (cycles per ``unroll`` iterations).
+    makespan_cycles
+        Largest makespan of a finite schedule.
+    delay
+        Largest delay D_l of any layer, in iterations.
+    layer_delay
+        The same for single layers, by name.
+    traffic_bytes
+        Largest traffic per ``unroll`` iterations (periodic) or in all (finite).
+    span_cycles
+        Largest end of an iteration's last result (end of the task plus its largest lag).
+    """
+
+    period_cycles: int | None = None
+    makespan_cycles: int | None = None
+    delay: int | None = None
+    layer_delay: tuple[tuple[str, int], ...] = ()
+    traffic_bytes: int | None = None
+    span_cycles: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("period_cycles", "makespan_cycles", "delay", "span_cycles"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"limits: {name} must be at least 1, got {value}")
+        require(self.traffic_bytes is None or self.traffic_bytes >= 0, f"limits: traffic_bytes must not be negative, got {self.traffic_bytes}")
+        for layer, value in self.layer_delay:
+            require(value >= 1, f"limits: the delay of layer '{layer}' must be at least 1, got {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """One processor: its class (an index into ``Problem.classes``), PEs and memory (None: unlimited)."""
+
+    name: str
+    kind: int
+    processing_elements: int = 1
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """What a solver sees.
+
+    Parameters
+    ----------
+    mode
+        ``periodic``: iteration j of a task starts at s + j * period. ``finite``: ``micro_batches``
+        iterations, then one task of kind U per layer.
+    classes, processors
+        Names of the processor classes (C), and the processors (P).
+    interconnect
+        Uniform links.
+    layers
+        Names that ``tasks.layer`` and ``edges.delay_layer`` index, in topological order.
+    tensors, tensor_bytes
+        Names and sizes of the tensors that edges carry.
+    unroll
+        Periodic: K copies of each task; the period covers K iterations.
+    weights
+        Which version B multiplies by: the one F used (``stash``) or its own newest (``latest``).
+    objective
+        Lexicographic; see `OBJECTIVES`.
+    clock_hz, samples_per_iteration
+        Turn cycles into samples per second, nothing else; None: unknown.
+    cost_terms
+        Names of the terms that make up the cycles, for the record.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit together, or an iteration's edges form a cycle.
+    """
+
+    name: str
+    mode: Mode
+    tasks: Tasks
+    edges: Edges
+    layers: tuple[str, ...]
+    tensors: tuple[str, ...]
+    tensor_bytes: Ints
+    classes: tuple[str, ...]
+    processors: tuple[Processor, ...]
+    interconnect: Interconnect
+    unroll: int = 1
+    micro_batches: int = 1
+    weights: WeightPolicy = "stash"
+    objective: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    clock_hz: int | None = None
+    samples_per_iteration: int | None = None
+    cost_terms: tuple[str, ...] = ()
+    instance: Instance = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require(self.mode in OBJECTIVES, f"problem: mode must be periodic or finite, got '{self.mode}'")
+        if not self.objective:
+            object.__setattr__(self, "objective", OBJECTIVES[self.mode])
+        _validate(self)
+        object.__setattr__(self, "instance", expand(self))
+
+    @staticmethod
+    def from_graph(graph: nx.DiGraph[Any], platform: Platform | int = 2, **options: Any) -> Problem:
+        """Compile a task graph, from `lower` or the user's own.
+
+        Parameters
+        ----------
+        graph
+            Nodes need ``cycles`` (or ``duration``): a number, or {processor class: number}. All
+            other attributes of `spikepipe_sched.lower` are optional. ``bytes`` on an edge without
+            ``tensors`` is a tensor of its own; ``distance`` defaults to 0.
+        platform
+            A `Platform`, or a number of equal processors with free communication.
+        **options
+            ``mode`` (default ``finite`` unless edges have a distance or a ``delay_layer``),
+            ``micro_batches``, ``unroll``, ``weights``, ``objective``, ``limits``, ``name``.
+
+        Raises
+        ------
+        InputError
+            Naming the node or edge that cannot be used.
+        """
+        from spikepipe_sched.compile import compile_graph
+
+        return compile_graph(graph, platform, **options)
+
+    @property
+    def delay_limits(self) -> Ints:
+        """Largest allowed D of every layer, (layers,); `MAX_INT` where there is none."""
+        limits = np.full(len(self.layers), self.limits.delay or MAX_INT, dtype=np.int64)
+        for name, value in self.limits.layer_delay:
+            index = self.layers.index(name)
+            limits[index] = min(int(limits[index]), value)
+        return limits
+
+
+def _validate(problem: Problem) -> None:
+    tasks, edges = problem.tasks, problem.edges
+    n, m, c = len(tasks.names), len(edges.source), len(problem.classes)
+    require(n >= 1, "problem: it has no tasks")
+    require(len(set(tasks.names)) == n, "problem: two tasks have the same name")
+    require(problem.processors, "problem: it has no processors")
+    require(len({p.name for p in problem.processors}) == len(problem.processors), "problem: two processors have the same name")
+    for processor in problem.processors:
+        require(0 <= processor.kind < c, f"problem: processor '{processor.name}' has an unknown class")
+        require(processor.processing_elements >= 1, f"problem: processor '{processor.name}' needs at least one processing element")
+        require(processor.memory_bytes is None or processor.memory_bytes >= 1, f"problem: memory_bytes of processor '{processor.name}' must be at least 1")
+    require(tasks.cycles.shape == (n, c), "problem: cycles must have one row per task and one column per class")
+    require(tasks.cycles.size == 0 or int(tasks.cycles.min()) >= -1, "problem: cycles must not be negative")
+    available = np.zeros(c, dtype=bool)
+    available[[p.kind for p in problem.processors]] = True
+    stuck = np.flatnonzero((tasks.cycles[:, available] < 0).all(axis=1))
+    require(stuck.size == 0, f"problem: no processor can run task '{tasks.names[int(stuck[0])] if stuck.size else ''}'")
+    for column in (tasks.macs, tasks.weight_bytes, tasks.output_bytes, tasks.stash_bytes, problem.tensor_bytes):
+        require(column.size == 0 or int(column.min()) >= 0, "problem: sizes must not be negative")
+    for column in (edges.source, edges.target):
+        require(column.size == 0 or (0 <= int(column.min()) and int(column.max()) < n), "problem: an edge names an unknown task")
+    delayed = edges.delay_layer >= 0
+    require(bool(((edges.distance >= 0) ^ delayed).all()), "problem: an edge needs either a distance >= 0 or a delay layer")
+    for e in np.flatnonzero(delayed):
+        require(tasks.kinds[int(edges.source[e])] == "U", f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U")
+    require(m == 0 or int(edges.tensor_ptr[-1]) == len(edges.tensor), "problem: tensor_ptr does not fit")
+    require(problem.unroll >= 1, f"problem: unroll must be at least 1, got {problem.unroll}")
+    require(problem.micro_batches >= 1, f"problem: micro_batches must be at least 1, got {problem.micro_batches}")
+    require(problem.mode == "finite" or problem.micro_batches == 1, "problem: micro_batches belong to finite mode; use mode='finite'")
+    require(problem.mode == "periodic" or problem.unroll == 1, "problem: unroll belongs to periodic mode; use mode='periodic'")
+    known = OBJECTIVES[problem.mode]
+    for level in problem.objective:
+        require(level in known, f"problem: '{level}' is not an objective of {problem.mode} mode; choose from {', '.join(known)}")
+    require(len(set(problem.objective)) == len(problem.objective), "problem: an objective is named twice")
+    for layer, _ in problem.limits.layer_delay:
+        require(layer in problem.layers, f"limits: there is no layer '{layer}' to limit the delay of")

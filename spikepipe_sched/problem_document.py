@@ -1,0 +1,246 @@
+"""`Problem` <-> `ProblemDocument`, exactly: reading back what was written gives equal arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from spikepipe_sched.documents import (
+    PROBLEM_SCHEMA,
+    EdgeDocument,
+    InterconnectDocument,
+    LayerDelayLimitDocument,
+    LimitsDocument,
+    ProblemDocument,
+    ProcessorDocument,
+    TaskDocument,
+    TensorDocument,
+)
+from spikepipe_sched.errors import InputError
+from spikepipe_sched.platform import Interconnect
+from spikepipe_sched.problem import Edges, Limits, Problem, Processor, Tasks, ints
+
+#: More task copies or durations than this are refused: a damaged count must not exhaust the memory.
+MAX_COPIES: Final = 10_000_000
+
+
+def one_line(text: str) -> str:
+    """``text`` with whatever could break a terminal line written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def fail(path: str, message: str) -> InputError:
+    """The error for what is wrong at a JSON path."""
+    return InputError(one_line(f"{path}: {message}"))
+
+
+def lookup(index: Mapping[str, int], name: str, path: str, what: str) -> int:
+    """Index of a name, or an error that says where it stands."""
+    if name not in index:
+        raise fail(path, f"unknown {what} '{name}'")
+    return index[name]
+
+
+def indexed(names: Iterable[str], path: str, what: str, member: str = "") -> dict[str, int]:
+    """Name -> position; an error at ``path[i].member`` if a name comes twice."""
+    index: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if name in index:
+            raise fail(f"{path}[{i}]{member}", f"{what} '{name}' is there already at {path}[{index[name]}]")
+        index[name] = i
+    return index
+
+
+def problem_document(problem: Problem) -> ProblemDocument:
+    """The document of a problem."""
+    limits, link = problem.limits, problem.interconnect
+    return ProblemDocument(
+        schema=PROBLEM_SCHEMA,
+        name=problem.name,
+        mode=problem.mode,
+        unroll=problem.unroll,
+        micro_batches=problem.micro_batches,
+        weights=problem.weights,
+        objective=problem.objective,
+        limits=LimitsDocument(
+            period_cycles=limits.period_cycles,
+            makespan_cycles=limits.makespan_cycles,
+            delay=limits.delay,
+            layer_delay=tuple(LayerDelayLimitDocument(layer=layer, delay=delay) for layer, delay in limits.layer_delay),
+            traffic_bytes=limits.traffic_bytes,
+            span_cycles=limits.span_cycles,
+        ),
+        clock_hz=problem.clock_hz,
+        samples_per_iteration=problem.samples_per_iteration,
+        cost_terms=problem.cost_terms,
+        layers=problem.layers,
+        classes=problem.classes,
+        processors=tuple(
+            ProcessorDocument(name=p.name, kind=problem.classes[p.kind], processing_elements=p.processing_elements, memory_bytes=p.memory_bytes)
+            for p in problem.processors
+        ),
+        interconnect=InterconnectDocument(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle),
+        tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, problem.tensor_bytes.tolist(), strict=True)),
+        tasks=_task_documents(problem),
+        edges=_edge_documents(problem),
+    )
+
+
+def _task_documents(problem: Problem) -> tuple[TaskDocument, ...]:
+    tasks = problem.tasks
+    cycles: list[list[int]] = tasks.cycles.tolist()
+    columns = zip(
+        tasks.names,
+        tasks.kinds,
+        tasks.parts,
+        tasks.layer.tolist(),
+        tasks.window.tolist(),
+        cycles,
+        tasks.macs.tolist(),
+        tasks.weight_bytes.tolist(),
+        tasks.output_bytes.tolist(),
+        tasks.stash_bytes.tolist(),
+        strict=True,
+    )
+    return tuple(
+        TaskDocument(
+            name=name,
+            kind=kind,
+            layer=problem.layers[layer] if layer >= 0 else None,
+            window=window if window >= 0 else None,
+            part=part,
+            cycles={c: value for c, value in zip(problem.classes, row, strict=True) if value >= 0},
+            macs=macs,
+            weight_bytes=weight,
+            output_bytes=output,
+            stash_bytes=stash,
+        )
+        for name, kind, part, layer, window, row, macs, weight, output, stash in columns
+    )
+
+
+def _edge_documents(problem: Problem) -> tuple[EdgeDocument, ...]:
+    tasks, edges = problem.tasks, problem.edges
+    pointer: list[int] = edges.tensor_ptr.tolist()
+    carried = [problem.tensors[t] for t in edges.tensor.tolist()]
+    columns = zip(edges.source.tolist(), edges.target.tolist(), edges.distance.tolist(), edges.delay_layer.tolist(), edges.lag.tolist(), strict=True)
+    return tuple(
+        EdgeDocument(
+            source=tasks.names[source],
+            target=tasks.names[target],
+            distance=distance if layer < 0 else None,
+            delay_layer=problem.layers[layer] if layer >= 0 else None,
+            lag_cycles=lag,
+            tensors=tuple(carried[pointer[e] : pointer[e + 1]]),
+        )
+        for e, (source, target, distance, layer, lag) in enumerate(columns)
+    )
+
+
+def problem_from_document(document: ProblemDocument, path: str = "$.problem") -> Problem:
+    """The problem of a document.
+
+    Raises
+    ------
+    InputError
+        With the JSON path of the first thing that does not fit.
+    """
+    layers = indexed(document.layers, f"{path}.layers", "layer")
+    classes = indexed(document.classes, f"{path}.classes", "class")
+    copies = len(document.tasks) * document.unroll * document.micro_batches
+    if copies * max(1, len(document.processors)) > MAX_COPIES:
+        where = "unroll" if document.unroll > 1 else "micro_batches"
+        raise fail(f"{path}.{where}", f"{copies} task copies on {len(document.processors)} processors are more than {MAX_COPIES} pairs")
+    processors = tuple(
+        Processor(
+            name=p.name,
+            kind=lookup(classes, p.kind, f"{path}.processors[{i}].class", "class"),
+            processing_elements=p.processing_elements,
+            memory_bytes=p.memory_bytes,
+        )
+        for i, p in enumerate(document.processors)
+    )
+    limits, link = document.limits, document.interconnect
+    try:
+        return Problem(
+            name=document.name,
+            mode=document.mode,
+            tasks=_tasks(document, layers, classes, f"{path}.tasks"),
+            edges=_edges(document, layers, path),
+            layers=document.layers,
+            tensors=tuple(tensor.name for tensor in document.tensors),
+            tensor_bytes=ints([tensor.bytes for tensor in document.tensors]),
+            classes=document.classes,
+            processors=processors,
+            interconnect=Interconnect(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle),
+            unroll=document.unroll,
+            micro_batches=document.micro_batches,
+            weights=document.weights,
+            objective=document.objective,
+            limits=Limits(
+                period_cycles=limits.period_cycles,
+                makespan_cycles=limits.makespan_cycles,
+                delay=limits.delay,
+                layer_delay=tuple((limit.layer, limit.delay) for limit in limits.layer_delay),
+                traffic_bytes=limits.traffic_bytes,
+                span_cycles=limits.span_cycles,
+            ),
+            clock_hz=document.clock_hz,
+            samples_per_iteration=document.samples_per_iteration,
+            cost_terms=document.cost_terms,
+        )
+    except InputError as error:
+        if str(error).startswith("$"):
+            raise
+        raise fail(path, str(error)) from None
+
+
+def _tasks(document: ProblemDocument, layers: Mapping[str, int], classes: Mapping[str, int], path: str) -> Tasks:
+    tasks = document.tasks
+    indexed((task.name for task in tasks), path, "task", ".name")
+    rows: list[list[int]] = []
+    for i, task in enumerate(tasks):
+        row = [-1] * len(classes)
+        for name, cycles in task.cycles.items():
+            row[lookup(classes, name, f"{path}[{i}].cycles", "class")] = cycles
+        rows.append(row)
+    return Tasks(
+        names=tuple(task.name for task in tasks),
+        kinds=tuple(task.kind for task in tasks),
+        parts=tuple(task.part for task in tasks),
+        layer=ints([-1 if task.layer is None else lookup(layers, task.layer, f"{path}[{i}].layer", "layer") for i, task in enumerate(tasks)]),
+        window=ints([-1 if task.window is None else task.window for task in tasks]),
+        cycles=ints(_flat(rows)).reshape(len(tasks), len(classes)),
+        macs=ints([task.macs for task in tasks]),
+        weight_bytes=ints([task.weight_bytes for task in tasks]),
+        output_bytes=ints([task.output_bytes for task in tasks]),
+        stash_bytes=ints([task.stash_bytes for task in tasks]),
+    )
+
+
+def _flat(rows: Sequence[Sequence[int]]) -> list[int]:
+    return [value for row in rows for value in row]
+
+
+def _edges(document: ProblemDocument, layers: Mapping[str, int], path: str) -> Edges:
+    tasks = {task.name: i for i, task in enumerate(document.tasks)}
+    tensors = indexed((tensor.name for tensor in document.tensors), f"{path}.tensors", "tensor", ".name")
+    columns: tuple[list[int], ...] = ([], [], [], [], [])
+    pointer, carried = [0], list[int]()
+    for i, edge in enumerate(document.edges):
+        at = f"{path}.edges[{i}]"
+        if (edge.distance is None) == (edge.delay_layer is None):
+            raise fail(at, "an edge needs either a distance or a delay_layer, and null for the other")
+        values = (
+            lookup(tasks, edge.source, f"{at}.source", "task"),
+            lookup(tasks, edge.target, f"{at}.target", "task"),
+            -1 if edge.distance is None else edge.distance,
+            -1 if edge.delay_layer is None else lookup(layers, edge.delay_layer, f"{at}.delay_layer", "layer"),
+            edge.lag_cycles,
+        )
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+        carried += [lookup(tensors, name, f"{at}.tensors[{k}]", "tensor") for k, name in enumerate(edge.tensors)]
+        pointer.append(len(carried))
+    source, target, distance, delay_layer, lag = (ints(column) for column in columns)
+    return Edges(source=source, target=target, distance=distance, delay_layer=delay_layer, lag=lag, tensor_ptr=ints(pointer), tensor=ints(carried))

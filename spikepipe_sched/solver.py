@@ -1,0 +1,230 @@
+"""The solver contract, the registry of installed solvers, and `solve`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from spikepipe_sched.errors import InputError, SpikepipeError, require
+from spikepipe_sched.version import __version__
+
+if TYPE_CHECKING:
+    from spikepipe_sched.problem import Problem
+    from spikepipe_sched.result import Result
+    from spikepipe_sched.schedule import Schedule
+
+ENTRY_POINTS: Final = "spikepipe_sched.solvers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a solve may spend.
+
+    Parameters
+    ----------
+    time_limit_s
+        Wall-clock seconds; ignored under a deterministic limit.
+    deterministic_limit
+        Work in the solver's own deterministic units (CP-SAT: about seconds) instead of time: with
+        one worker the same seed then gives the same schedule on any machine.
+    workers
+        Threads.
+    """
+
+    time_limit_s: float = 30.0
+    deterministic_limit: float | None = None
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def __post_init__(self) -> None:
+        require(self.time_limit_s > 0, f"budget: the time limit must be positive, got {self.time_limit_s}")
+        require(self.deterministic_limit is None or self.deterministic_limit > 0, f"budget: the deterministic limit must be positive, got {self.deterministic_limit}")
+        require(self.workers >= 1, f"budget: workers must be at least 1, got {self.workers}")
+        if self.deterministic_limit is not None:
+            object.__setattr__(self, "workers", 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """News of a running solve: the incumbent and what is proven about the current objective.
+
+    ``schedule`` is set where the incumbent is new; ``incumbent`` and ``bound`` are None if unknown.
+    """
+
+    solver: str
+    objective: str
+    incumbent: int | None = None
+    bound: int | None = None
+    elapsed_s: float = 0.0
+    schedule: Schedule | None = None
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverSpec:
+    """What a solver is, and what it can take.
+
+    ``supports`` returns None, or the reason why the solver cannot take a problem.
+    """
+
+    name: str
+    summary: str
+    source: str
+    exact: bool
+    modes: tuple[str, ...]
+    supports: Callable[[Problem], str | None]
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Anything with a `SolverSpec` and a ``solve`` method; `spikepipe_sched.solve` checks what it returns."""
+
+    @property
+    def spec(self) -> SolverSpec:
+        """Name, source and abilities."""
+        ...
+
+    def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
+        """The best schedule found within the budget, wrapped up by `conclude`."""
+        ...
+
+
+def solver_names() -> tuple[str, ...]:
+    """Names of the installed solvers, from metadata: none of them is imported."""
+    return tuple(sorted({entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}))
+
+
+def load_solver(name: str) -> Solver:
+    """Import one solver.
+
+    Raises
+    ------
+    InputError
+        If there is no solver of that name.
+    SpikepipeError
+        If it cannot be imported, or is not a `Solver`.
+    """
+    entries = sorted((e for e in metadata.entry_points(group=ENTRY_POINTS) if e.name == name), key=lambda e: e.value)
+    if not entries:
+        raise InputError(f"there is no solver '{name}'; installed: {', '.join(solver_names()) or 'none (reinstall the package)'}")
+    if len({entry.value for entry in entries}) > 1:
+        raise SpikepipeError(f"several installed packages provide a solver '{name}': {', '.join(e.value for e in entries)}; uninstall all but one")
+    try:
+        loaded = entries[0].load()
+        solver = loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:
+        raise SpikepipeError(f"solver '{name}' ({entries[0].value}) cannot be loaded: {error}") from error
+    if not isinstance(solver, Solver):
+        raise SpikepipeError(f"solver '{name}' ({entries[0].value}) is not a Solver: it needs 'spec' and 'solve'")
+    return solver
+
+
+class _Recorder:
+    """Forwards progress and keeps the best schedule that passes the check, for interruptions."""
+
+    def __init__(self, problem: Problem, observer: Observer | None) -> None:
+        self.problem, self.observer = problem, observer
+        self.best: tuple[tuple[int, ...], Schedule] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        from spikepipe_sched.check import metrics, violations
+
+        if progress.schedule is not None and not violations(self.problem, progress.schedule):
+            figures = metrics(self.problem, progress.schedule)
+            key = tuple(figures.value(name) for name in self.problem.objective)
+            if self.best is None or key < self.best[0]:
+                self.best = (key, progress.schedule)
+        if self.observer is not None:
+            self.observer(progress)
+
+
+def solve(
+    problem: Problem,
+    solver: str | Solver = "auto",
+    *,
+    time_limit_s: float = 30.0,
+    deterministic_limit: float | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    hint: Schedule | None = None,
+    observer: Observer | None = None,
+) -> Result:
+    """Solve a problem and check what comes back.
+
+    Whoever wrote the solver, the schedule is verified and its objective recomputed here. An
+    interruption (Ctrl-C, Jupyter's stop) returns the best checked schedule the solver had reported.
+
+    Parameters
+    ----------
+    solver
+        A name from `solver_names`, or a `Solver` object.
+    seed
+        Same seed, one worker and a deterministic limit: same schedule.
+    hint
+        A schedule to start from; it need not be feasible.
+
+    Raises
+    ------
+    InputError
+        If the solver does not exist or does not support the problem.
+    SpikepipeError
+        If the solver's schedule violates the problem.
+    """
+    from spikepipe_sched.result import Provenance, conclude, with_provenance
+
+    chosen = load_solver(solver) if isinstance(solver, str) else solver
+    name = chosen.spec.name
+    reason = chosen.spec.supports(problem)
+    if reason is not None:
+        raise InputError(f"solver '{name}' cannot take this problem: {reason}")
+    budget = Budget(time_limit_s=time_limit_s, deterministic_limit=deterministic_limit, **({} if workers is None else {"workers": workers}))
+    recorder = _Recorder(problem, observer)
+    began, interrupted = time.perf_counter(), False
+    try:
+        raw = chosen.solve(problem, budget=budget, seed=seed, hint=hint, observer=recorder)
+    except KeyboardInterrupt:
+        interrupted = True
+        best = recorder.best[1] if recorder.best else None
+        raw = conclude(problem, best, provenance=Provenance(solver=name, version=__version__))
+    checked = verify(raw, problem, name)
+    return with_provenance(
+        checked,
+        solver=name,
+        version=__version__,
+        seed=seed,
+        time_limit_s=None if deterministic_limit is not None else time_limit_s,
+        deterministic_limit=deterministic_limit,
+        workers=budget.workers,
+        runtime_s=round(time.perf_counter() - began, 3),
+        interrupted=interrupted or raw.provenance.interrupted,
+        cost_terms=problem.cost_terms,
+    )
+
+
+def verify(result: Result, problem: Problem, name: str) -> Result:
+    """Recompute everything a solver claims, except its bounds, which must not exceed the values.
+
+    Raises
+    ------
+    SpikepipeError
+        If the result is for another problem, its schedule violates this one, or a reported
+        objective differs from the recomputed one.
+    """
+    from spikepipe_sched.bounds import Bound
+    from spikepipe_sched.result import conclude
+
+    if result.problem is not problem:
+        raise SpikepipeError(f"solver '{name}' returned a result for another problem")
+    if result.schedule is None:
+        return result
+    bounds = {level.name: Bound(value=level.bound, source=level.bound_source) for level in result.objectives}
+    checked = conclude(problem, result.schedule, bounds=bounds, provenance=result.provenance)
+    for claimed, level in zip(result.objectives, checked.objectives, strict=True):
+        if (claimed.name, claimed.value) != (level.name, level.value):
+            raise SpikepipeError(f"solver '{name}' reports {claimed.name} = {claimed.value}, but it is {level.name} = {level.value}")
+    return checked

@@ -1,0 +1,112 @@
+"""Bytes that cross between processors.
+
+A tensor is sent once to every processor that reads it, however many tasks read it there and in
+whatever iteration. A tensor that several tasks produce is their sum: what one processor holds of
+it is sent together, so it counts once per (sending, receiving) pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from spikepipe_sched.problem import Problem
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flows:
+    """Data movements of an instance: one row per (edge between copies, tensor); f rows.
+
+    ``source``, ``target`` (f,) task copies; ``tensor`` (f,) its index; ``copy`` (f,) which copy of
+    the tensor; ``arrival`` (f,) cycles from the end of the source to the tensor's arrival on another
+    processor; ``distance`` (f,) in periods; ``summed`` (f,) whether producers share the tensor.
+    """
+
+    source: Ints
+    target: Ints
+    tensor: Ints
+    copy: Ints
+    arrival: Ints
+    distance: Ints
+    summed: NDArray[np.bool_]
+
+
+def flows(problem: Problem, forward_delay: Ints, backward_delay: Ints) -> Flows:
+    """All data movements, weights included, under the given delays, (layers,) each.
+
+    Update copy i is read by reader copy (i + D) mod K, floor((i + D) / K) periods later, with the
+    backward delay for readers other than F.
+    """
+    instance, edges, k = problem.instance, problem.edges, problem.unroll
+    copies = np.arange(k)
+    is_forward = np.array([problem.tasks.kinds[t] == "F" for t in instance.delay_target.tolist()], dtype=bool)
+    delay = np.where(is_forward, forward_delay[instance.delay_layer], backward_delay[instance.delay_layer])
+    later = copies + delay[:, None]  # (m, K)
+    source = np.concatenate([instance.source, (instance.delay_source[:, None] * k + copies).ravel()])
+    target = np.concatenate([instance.target, (instance.delay_target[:, None] * k + later % k).ravel()])
+    distance = np.concatenate([instance.distance, (later // k).ravel()])
+    edge = np.concatenate([instance.edge, np.repeat(instance.delay_edge, k)])
+    arrival = np.concatenate([instance.lag + instance.transfer, np.repeat(instance.delay_lag + instance.delay_transfer, k)])
+
+    per_edge = edges.tensor_ptr[edge + 1] - edges.tensor_ptr[edge]
+    row = np.repeat(np.arange(len(edge)), per_edge)
+    offset = np.arange(len(row)) - np.repeat(np.cumsum(per_edge) - per_edge, per_edge)
+    tensor = edges.tensor[edges.tensor_ptr[edge[row]] + offset]
+    # In finite mode the one update sums over micro-batches: one gradient, not one per copy.
+    single = np.array([problem.mode == "finite" and kind == "U" for kind in problem.tasks.kinds], dtype=bool)
+    to_single = single[instance.task[target[row]]]
+    return Flows(
+        source=source[row],
+        target=target[row],
+        tensor=tensor,
+        copy=np.where(to_single, 0, instance.copy[source[row]]),
+        arrival=np.maximum(arrival[row], 0),
+        distance=distance[row],
+        summed=to_single | _shared(problem)[tensor],
+    )
+
+
+def _shared(problem: Problem) -> NDArray[np.bool_]:
+    """(tensors,) Whether more than one task produces the tensor."""
+    edges = problem.edges
+    producer = np.repeat(edges.source, np.diff(edges.tensor_ptr))
+    pairs = np.unique(np.stack([edges.tensor, producer]), axis=1)
+    return np.bincount(pairs[0], minlength=len(problem.tensors)) > 1
+
+
+def crossings(flow: Flows, processor: Ints) -> Ints:
+    """(3, x) Tensor, sending and receiving processor of every transfer under a placement (N,)."""
+    sender, receiver = processor[flow.source], processor[flow.target]
+    apart = sender != receiver
+    key = np.stack([flow.tensor, flow.copy, sender, receiver])[:, apart]
+    return np.unique(key, axis=1)[[0, 2, 3]]
+
+
+def traffic_bytes(problem: Problem, flow: Flows, processor: Ints) -> int:
+    """Bytes that cross, per ``unroll`` iterations or in the whole finite run."""
+    return int(problem.tensor_bytes[crossings(flow, processor)[0]].sum())
+
+
+def link_loads(problem: Problem, flow: Flows, processor: Ints, length_cycles: int) -> tuple[tuple[str, str, float], ...]:
+    """(from, to, load): cycles the link's transfers take, ceil(bytes / bandwidth) each, / length."""
+    tensor, sender, receiver = crossings(flow, processor)
+    cycles = -(-problem.tensor_bytes[tensor] // problem.interconnect.bandwidth_bytes_per_cycle)
+    count = len(problem.processors)
+    load = np.bincount(sender * count + receiver, weights=cycles, minlength=count * count)
+    names = [p.name for p in problem.processors]
+    return tuple((names[link // count], names[link % count], float(load[link]) / length_cycles) for link in np.flatnonzero(load).tolist())
+
+
+def moved_bytes(problem: Problem) -> int:
+    """Bytes that the tasks of one iteration read and write: the denominator of the overhead."""
+    edges = problem.edges
+    per_edge = np.diff(edges.tensor_ptr)
+    read = int(problem.tensor_bytes[edges.tensor].sum())
+    written = np.unique(np.stack([edges.tensor, np.repeat(edges.source, per_edge)]), axis=1)
+    return read + int(problem.tensor_bytes[written[0]].sum())

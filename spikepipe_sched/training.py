@@ -1,0 +1,76 @@
+"""How a network is trained: everything about the job that is neither network nor hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from spikepipe_sched.errors import require
+from spikepipe_sched.network import NeuronKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSetup:
+    """Batch, windows, precisions and element-wise work.
+
+    Parameters
+    ----------
+    batch
+        Samples n of one iteration: a mini-batch (periodic) or a micro-batch (finite).
+    windows
+        Number of windows the T time steps are cut into, 1..T; window w covers the steps
+        floor(w*T/windows) .. floor((w+1)*T/windows) - 1.
+    loss
+        ``sequence``: the error of every window needs the outputs of all of them (rate coding);
+        ``step``: of its own window only.
+    dgrad
+        GEMM form of a convolution's B task: ``col2im``, or ``transposed`` (multiplies the zeros
+        that a stride inserts).
+    weight_bits, gradient_bits, membrane_bits, activation_bits
+        Width of weights, of every gradient, of membrane potentials, and of real-valued outputs.
+    spike_bits
+        Width of a spike.
+    optimizer_ops, optimizer_state
+        Vector operations per weight and update (4: SGD with momentum, two multiply-adds), and
+        extra values kept per weight (1: the momentum).
+    loss_ops
+        Vector operations per output value and time step for the loss and its derivative.
+    """
+
+    batch: int = 16
+    windows: int = 1
+    loss: Literal["sequence", "step"] = "sequence"
+    dgrad: Literal["col2im", "transposed"] = "col2im"
+    weight_bits: int = 16
+    gradient_bits: int = 16
+    membrane_bits: int = 16
+    activation_bits: int = 16
+    spike_bits: int = 1
+    optimizer_ops: int = 4
+    optimizer_state: int = 1
+    loss_ops: int = 4
+
+    def __post_init__(self) -> None:
+        for field in ("batch", "windows", "weight_bits", "gradient_bits", "membrane_bits", "activation_bits", "spike_bits"):
+            require(getattr(self, field) >= 1, f"training: {field} must be at least 1, got {getattr(self, field)}")
+        for field in ("optimizer_ops", "optimizer_state", "loss_ops"):
+            require(getattr(self, field) >= 0, f"training: {field} must not be negative, got {getattr(self, field)}")
+
+    def window_steps(self, time_steps: int) -> tuple[int, ...]:
+        """Number of time steps in each window; they sum to ``time_steps``."""
+        require(self.windows <= time_steps, f"training: windows={self.windows} is more than the network's {time_steps} time steps; choose at most {time_steps}")
+        borders = [w * time_steps // self.windows for w in range(self.windows + 1)]
+        return tuple(b - a for a, b in zip(borders, borders[1:], strict=False))
+
+
+#: Vector operations per neuron and time step, forward and backward. A LIF step multiplies by the
+#: leak, adds the input, compares and resets (SATA's unit: add, compare, two selects; its backward
+#: unit: two multiplies, two adds; Yin et al., arXiv:2204.05422); an IIR neuron has no reset, an IF
+#: neuron no leak, a leaky integrator neither spike nor reset.
+NEURON_OPS: dict[NeuronKind, tuple[int, int]] = {
+    "lif": (4, 4),
+    "iir": (3, 3),
+    "if": (3, 3),
+    "li": (2, 2),
+    "none": (0, 0),
+}
