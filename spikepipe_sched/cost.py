@@ -102,9 +102,12 @@ def gemm_cycles(m: ArrayLike, k: ArrayLike, n: ArrayLike, *, rows: int, cols: in
 def _float_cycles(m: NDArray[np.int64], k: NDArray[np.int64], n: NDArray[np.int64], rows: int, cols: int) -> float:
     """An upper estimate of all three formulas, in floating point."""
     m_, k_, n_ = (size.astype(np.float64) for size in (m, k, n))
-    bracket = 2.0 * rows + cols + np.maximum(np.maximum(m_, k_), n_)
-    folds = np.maximum(np.maximum((m_ / rows + 1) * (n_ / cols + 1), (k_ / rows + 1) * (n_ / cols + 1)), (k_ / rows + 1) * (m_ / cols + 1))
-    return float((bracket * folds).max(initial=0.0))
+    fill = 2.0 * rows + cols
+    worst = 0.0
+    for down, across, streamed in ((m_, n_, k_), (k_, n_, m_), (k_, m_, n_)):  # OS, WS, IS
+        cycles = (down / rows + 1) * (across / cols + 1) * (fill + streamed)
+        worst = max(worst, float(cycles.max(initial=0.0)))
+    return worst
 
 
 def task_cycles(gemms: tuple[Gemm, ...], vector_ops: int, *, array: SystolicArray, part: Pass) -> int:

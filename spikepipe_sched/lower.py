@@ -96,7 +96,8 @@ class _Builder:
         A spike has ``spike_bits``; a pool or an unweighted sum over c spikes counts up to c of them
         (an average is a sum with a constant factor), which takes fewer bits than a real value.
         """
-        return min(self.setup.activation_bits, (self.spikes[view] * (2**self.setup.spike_bits - 1)).bit_length()) if self.spikes[view] else self.setup.activation_bits
+        real, most = self.setup.activation_bits, self.spikes[view] * (2**self.setup.spike_bits - 1)
+        return min(real, most.bit_length()) if most else real
 
     def gemms(self, site: Site, part: Pass, t: int) -> tuple[Gemm, ...]:
         """The matrix products of F, B or W over ``t`` time steps, recurrent weights aside."""
@@ -123,7 +124,9 @@ class _Builder:
 
     # -- graph ---------------------------------------------------------------------------------
 
-    def add(self, kind: str, site: Site, window: int, part: Pass, gemms: tuple[Gemm, ...], vector_ops: int, *, weight_bytes: int = 0, stash_bytes: int = 0) -> str:
+    def add(
+        self, kind: str, site: Site, window: int, part: Pass, gemms: tuple[Gemm, ...], vector_ops: int, *, weight_bytes: int = 0, stash_bytes: int = 0
+    ) -> str:
         name = task_name(kind, site.layer.name, window)
         self.graph.add_node(
             name,

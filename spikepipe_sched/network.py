@@ -121,7 +121,8 @@ class Layer:
             require(all(s == first for s in rest), f"{where}: cannot add shapes {[list(s) for s in shapes]}")
             return first
         if self.kind == "concat":
-            require(all(len(s) == len(first) and s[1:] == first[1:] for s in rest), f"{where}: cannot concatenate shapes {[list(s) for s in shapes]} over channels")
+            alike = all(len(s) == len(first) and s[1:] == first[1:] for s in rest)
+            require(alike, f"{where}: cannot concatenate shapes {[list(s) for s in shapes]} over channels")
             return (sum(s[0] for s in shapes), *first[1:])
         require(len(first) == 3, f"{where}: {self.kind} takes (channels, height, width), got shape {list(first)}")
         channels, height, width = first
@@ -167,7 +168,8 @@ class Network:
 
     def __post_init__(self) -> None:
         require(self.time_steps >= 1, f"network '{self.name}': time_steps must be at least 1, got {self.time_steps}")
-        require(len(self.input_shape) in (1, 3) and min(self.input_shape) >= 1, f"network '{self.name}': input_shape must be [features] or [channels, height, width], got {list(self.input_shape)}")
+        flat_or_image = len(self.input_shape) in (1, 3) and min(self.input_shape) >= 1
+        require(flat_or_image, f"network '{self.name}': input_shape must be [features] or [channels, height, width], got {list(self.input_shape)}")
         require(self.layers, f"network '{self.name}': it has no layers")
         object.__setattr__(self, "layers", _sorted_layers(self.name, self.layers))
         require(any(layer.trainable for layer in self.layers), f"network '{self.name}': no layer has weights, there is nothing to train")

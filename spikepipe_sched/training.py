@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from spikepipe_sched.errors import require
@@ -60,7 +61,7 @@ class TrainingSetup:
         """Number of time steps in each window; they sum to ``time_steps``."""
         require(self.windows <= time_steps, f"training: windows={self.windows} is more than the network's {time_steps} time steps; choose at most {time_steps}")
         borders = [w * time_steps // self.windows for w in range(self.windows + 1)]
-        return tuple(b - a for a, b in zip(borders, borders[1:], strict=False))
+        return tuple(b - a for a, b in pairwise(borders))
 
 
 #: Vector operations per neuron and time step, forward and backward. A LIF step multiplies by the

@@ -1,15 +1,17 @@
 """Local search for small delays at a fixed period: assignments and priorities, decoded and retimed.
 
 Simulated annealing over two things: which processor runs a copy (moves and swaps that keep every
-load within the period) and the priorities of modulo list scheduling. Each candidate is decoded to
-a feasible schedule, so only the objective guides the search.
+load within the period) and the priorities of modulo list scheduling. Every candidate is decoded to a
+schedule without overlaps, so only the objective guides the search. The energy is the sum of
+delays plus a part of the same sum before rounding up, which leads across the plateaus of the integer
+objective; candidates that come near the best are retimed and put to the checker.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from spikepipe_sched.check import violations
 from spikepipe_sched.problem import Problem
@@ -23,6 +25,9 @@ from spikepipe_solvers.retime import retime
 #: Called with every new best schedule.
 OnBest = Callable[[Schedule], None]
 
+#: Weight of the unrounded delays in the energy, and the annealing temperatures [iterations of delay].
+SMOOTH, HOT, COLD = 0.4, 0.5, 0.02
+
 
 class DelaySearch:
     """Candidates at one period, and the best of them that passes the check."""
@@ -34,64 +39,100 @@ class DelaySearch:
         self.rank = upward_rank(problem)
         self.on_best = on_best
         self.best: tuple[tuple[int, ...], Schedule] | None = None
+        instance, kinds = problem.instance, problem.tasks.kinds
+        self._delayed = [
+            (u, v, layer, lag, transfer)
+            for u, v, layer, lag, transfer in zip(
+                *(a.tolist() for a in (instance.delay_source, instance.delay_target, instance.delay_layer, instance.delay_lag, instance.delay_transfer)),
+                strict=True,
+            )
+            if problem.weights == "stash" or kinds[v] == "F"
+        ]
+        self._judged = set[tuple[int, ...]]()
 
-    def consider(self, processor: list[int], priority: list[float]) -> tuple[int, ...] | None:
-        """Decode, retime and judge one candidate; its objective, or None if a limit is violated."""
-        start = self.decoder.fixed(self.period, processor, self.decoder.sequence(priority))
+    def energy(self, processor: list[int], start: list[int]) -> float:
+        """Sum of delays as decoded, before retiming, partly smoothed."""
+        late: dict[int, int] = {}
+        duration = self.decoder.duration
+        for u, v, layer, lag, transfer in self._delayed:
+            p = processor[u]
+            wait = start[u] + duration[u][p] + lag + (transfer if processor[v] != p else 0) - start[v]
+            if wait > late.get(layer, 1):
+                late[layer] = wait
+        whole = sum(-(-wait // self.period) for wait in late.values())
+        return whole + SMOOTH * sum(late.values()) / self.period
+
+    def judge(self, processor: list[int], start: list[int]) -> None:
+        """Retime and check a candidate; keep it if it is the best."""
         schedule = retime(self.problem, schedule_of(processor, start, self.period)).normalised()
         if violations(self.problem, schedule):
-            return None
+            return
         key = objective_key(self.problem, schedule)
         if self.best is None or key < self.best[0]:
             self.best = (key, schedule)
             if self.on_best is not None:
                 self.on_best(schedule)
-        return key
 
-    def starts(self, balanced: list[int]) -> list[list[int]]:
-        """Assignments to begin with: the balanced one, and one that follows the data."""
+    def consider(self, processor: list[int], priority: list[float]) -> None:
+        """Decode and judge one candidate."""
+        self.judge(processor, self.decoder.fixed(self.period, processor, self.decoder.sequence(priority)))
+
+    def starts(self, assignments: Iterable[list[int]]) -> list[list[int]]:
+        """Assignments to begin with: those given that fit the period, after one that follows the data."""
+        fitting = [assignment for assignment in assignments if max(self.loads(assignment)) <= self.period]
         found = self.decoder.greedy(self.period, self.decoder.sequence(self.rank))
-        return [balanced] if found is None else [found[0], balanced]
+        return fitting if found is None else [found[0], *fitting]
 
-    def run(self, processor: list[int], clock: Clock, iterations: int) -> None:
-        """Anneal from an assignment until the clock or the iterations run out."""
-        decoder, period, rng = self.decoder, self.period, self.random
-        n, count = len(processor), len(self.problem.processors)
-        load = [0] * count
+    def loads(self, processor: list[int]) -> list[int]:
+        """Cycles on every processor."""
+        load = [0] * len(self.problem.processors)
         for v, p in enumerate(processor):
-            load[p] += decoder.duration[v][p]
-        if max(load) > period:
-            return
-        priority = list(self.rank)
+            load[p] += self.decoder.duration[v][p]
+        return load
+
+    def run(self, processor: list[int], clock: Clock, steps: int, target: int | None = None) -> None:
+        """Anneal from an assignment until the clock or the steps run out, or the first objective reaches ``target``."""
+        decoder, rng = self.decoder, self.random
+        n = len(processor)
+        load, priority = self.loads(processor), list(self.rank)
         scale = max(self.rank) or 1.0
-        current = self.consider(processor, priority)
-        for step in range(iterations):
-            if clock.expired():
+        self.consider(processor, priority)
+        sequence = decoder.sequence(priority)
+        current = lowest = self.energy(processor, decoder.fixed(self.period, processor, sequence))
+        for step in range(steps):
+            if clock.expired() or (target is not None and self.best is not None and self.best[0][0] <= target):
                 return
-            temperature = 0.5 * (1.0 - step / iterations)
-            trial, ranks = list(processor), priority
-            totals = list(load)
-            if rng.random() < 0.35:
+            temperature = HOT * (COLD / HOT) ** (step / steps)
+            trial, totals, ranks, order = processor, load, priority, sequence
+            if rng.random() < 0.3:
                 ranks = list(priority)
                 for _ in range(rng.randint(1, 3)):
                     v = rng.randrange(n)
                     ranks[v] = self.rank[v] + rng.gauss(0.0, 0.15) * scale
-            elif not self._reassign(trial, totals):
-                continue
-            key = self.consider(trial, ranks)
-            if key is None:
-                continue
-            if current is None or key <= current or rng.random() < _chance(current, key, temperature):
-                current, processor, load, priority = key, trial, totals, ranks
+                order = decoder.sequence(ranks)
+            else:
+                trial, totals = list(processor), list(load)
+                if not self._reassign(trial, totals):
+                    continue
+            start = decoder.fixed(self.period, trial, order)
+            energy = self.energy(trial, start)
+            if energy <= lowest + SMOOTH:
+                key = (*trial, *start)
+                if key not in self._judged:
+                    self._judged.add(key)
+                    self.judge(trial, start)
+            lowest = min(lowest, energy)
+            if energy <= current or rng.random() < math.exp((current - energy) / temperature):
+                current, processor, load, priority, sequence = energy, trial, totals, ranks, order
 
     def _reassign(self, processor: list[int], load: list[int]) -> bool:
-        """Move one copy, or swap two, in place, within the loads; False if the draw does not fit."""
+        """Move one copy, or swap two, in place, within the period; False if the draw does not fit."""
         rng, duration = self.random, self.decoder.duration
         v, p = rng.randrange(len(processor)), rng.randrange(len(load))
         q = processor[v]
         if p == q or duration[v][p] < 0:
             return False
-        if load[p] + duration[v][p] <= self.period:
+        if load[p] + duration[v][p] <= self.period and rng.random() < 0.5:
             load[p] += duration[v][p]
             load[q] -= duration[v][q]
             processor[v] = p
@@ -106,12 +147,3 @@ class DelaySearch:
                 processor[v], processor[w] = p, q
                 return True
         return False
-
-
-def _chance(current: tuple[int, ...], key: tuple[int, ...], temperature: float) -> float:
-    """Probability of accepting a worse candidate, by the first level in which it is worse."""
-    for a, b in zip(current, key, strict=True):
-        if a != b:
-            relative = (b - a) / max(1, a)
-            return math.exp(-relative / (0.05 * temperature + 1e-9))
-    return 1.0

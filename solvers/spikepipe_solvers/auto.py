@@ -1,0 +1,43 @@
+"""The portfolio: heuristics first, then local search, then exact search with what time is left.
+
+Every part offers its schedules to one incumbent, so the result is never worse than any of them;
+where the incumbent meets its bounds nothing further is started.
+"""
+
+from __future__ import annotations
+
+from spikepipe_sched.problem import Problem
+from spikepipe_sched.result import Result
+from spikepipe_sched.schedule import Schedule
+from spikepipe_sched.solver import Budget, Observer, SolverSpec
+
+
+def supports(problem: Problem) -> str | None:
+    """What its parts support."""
+    return "its parts schedule one copy of each task; use unroll=1" if problem.unroll > 1 else None
+
+
+class Auto:
+    """Solver ``auto``."""
+
+    spec = SolverSpec(
+        name="auto",
+        summary="portfolio: heuristics, local search, then CP-SAT; the best checked result within the limit",
+        source="",
+        exact=True,
+        modes=("periodic", "finite"),
+        supports=supports,
+    )
+
+    def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
+        """The best of all parts."""
+        from spikepipe_solvers.clock import Clock
+        from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
+        from spikepipe_solvers.portfolio import heuristic_schedules
+
+        search = Search(problem, Clock(budget), seed, observer, "auto")
+        warm_start(search, lambda: heuristic_schedules(problem), hint)
+        return search.run(local_search=0.3)
+
+
+SOLVER = Auto()

@@ -1,0 +1,276 @@
+"""Exact lexicographic search: one level of the objective after the other, each with its bound.
+
+The period is found by load balancing where nothing but load decides it, otherwise by bisection over
+models at a fixed period: a schedule feasible at one period is feasible at every longer one (keep stage
+and phase), so a proof of infeasibility at one period bounds all schedules. With a span limit or
+negative lags that does not hold, and periods are tried one by one from the bound upwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from spikepipe_sched.bounds import Bound, best, objective_bound, period_bound
+from spikepipe_sched.check import violations
+from spikepipe_sched.problem import MAX_INT, Problem
+from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
+from spikepipe_sched.schedule import Schedule
+from spikepipe_sched.solver import Observer, Progress
+from spikepipe_sched.version import __version__
+from spikepipe_solvers.balance import balance
+from spikepipe_solvers.clock import Clock
+from spikepipe_solvers.cpsat.balance import balance_exactly
+from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
+from spikepipe_solvers.finish import objective_key
+from spikepipe_solvers.search import DelaySearch
+
+#: Largest number of tensor places for which the memory model is built as an objective.
+MEMORY_PLACES = 4000
+#: Levels that only choose among schedules equal in what matters more: given up after so long without news.
+TIE_BREAKERS = frozenset({"traffic", "memory"})
+PATIENCE_S = 1.0
+#: Steps of local search (milliseconds each) that a share of 1 stands for.
+LOCAL_STEPS = 3000
+
+
+class Search:
+    """The incumbent, the bounds, and the levels still to do."""
+
+    def __init__(self, problem: Problem, clock: Clock, seed: int, observer: Observer | None, name: str) -> None:
+        self.problem, self.clock, self.seed, self.observer, self.name = problem, clock, seed, observer, name
+        self.incumbent: Schedule | None = None
+        self.key: tuple[int, ...] = ()
+        self.bounds: dict[str, Bound] = {}
+        self.level = problem.objective[0]
+        self.winner = ""
+        self.interrupted = False
+        self.infeasible: Infeasibility | None = None
+        self._began = time.perf_counter()
+
+    # -- incumbent ---------------------------------------------------------------------------------
+
+    def offer(self, schedule: Schedule, by: str) -> bool:
+        """Keep a schedule if it passes the check and beats the incumbent."""
+        schedule = schedule.normalised()
+        if violations(self.problem, schedule):
+            return False
+        key = objective_key(self.problem, schedule)
+        if self.incumbent is not None and key >= self.key:
+            return False
+        self.incumbent, self.key, self.winner = schedule, key, by
+        self.tell(schedule)
+        return True
+
+    def tell(self, schedule: Schedule | None = None, bound: int | None = None) -> None:
+        """Report to the observer."""
+        if self.observer is None:
+            return
+        index = self.problem.objective.index(self.level)
+        self.observer(
+            Progress(
+                solver=self.name,
+                objective=self.level,
+                incumbent=self.key[index] if self.incumbent is not None else None,
+                bound=bound if bound is not None else (self.bounds[self.level].value if self.level in self.bounds else None),
+                elapsed_s=time.perf_counter() - self._began,
+                schedule=schedule,
+            )
+        )
+
+    def value(self, level: str) -> int:
+        """The incumbent's value of a level."""
+        return self.key[self.problem.objective.index(level)]
+
+    def raise_bound(self, level: str, value: int, source: str) -> None:
+        """Keep the better of two proven bounds."""
+        bound = Bound(value=value, source=source)
+        self.bounds[level] = best(self.bounds[level], bound) if level in self.bounds else bound
+
+    # -- the whole search ----------------------------------------------------------------------------
+
+    def run(self, local_search: float) -> Result:
+        """All levels in order; ``local_search``: share of the time for local search at the least period."""
+        problem = self.problem
+        ceilings: dict[str, int] = {}
+        shares = np.linspace(0.5, 1.0, len(problem.objective)).tolist() if len(problem.objective) > 1 else [1.0]
+        for level, share in zip(problem.objective, shares, strict=True):
+            self.level = level
+            if self.incumbent is not None:
+                length = self.value("period") if "period" in ceilings else self._free_period()
+                known = objective_bound(problem, level, length)
+                self.raise_bound(level, known.value, known.source)
+                self.tell()
+            if not self._proven(level):
+                if level == "period":
+                    self._minimise_period(ceilings, share, local_search)
+                else:
+                    self._minimise(level, ceilings, share)
+            if self.incumbent is None or self.interrupted:
+                break
+            ceilings[level] = self.value(level)
+        return self._conclude()
+
+    def _proven(self, level: str) -> bool:
+        return self.incumbent is not None and level in self.bounds and self.value(level) == self.bounds[level].value
+
+    def _free_period(self) -> int:
+        """The period at which levels above the period's own are minimised: the longest, which is never worse."""
+        return self.problem.limits.period_cycles or serial_length(self.problem)
+
+    def _conclude(self) -> Result:
+        provenance = Provenance(solver=self.name, version=__version__, interrupted=self.interrupted, winner=self.winner)
+        if self.incumbent is None:
+            return conclude(self.problem, None, provenance=provenance, infeasibility=self.infeasible or self._report(proven=False), proven_infeasible=self.infeasible is not None)
+        return conclude(self.problem, self.incumbent, bounds=self.bounds, provenance=provenance)
+
+    def _report(self, *, proven: bool) -> Infeasibility:
+        limits, problem = self.problem.limits, self.problem
+        names = [n for n in ("period_cycles", "makespan_cycles", "delay", "traffic_bytes", "span_cycles") if getattr(limits, n) is not None]
+        names += [f"delay of layer '{layer}'" for layer, _ in limits.layer_delay]
+        names += ["memory_bytes"] if any(p.memory_bytes is not None for p in problem.processors) else []
+        known = self.bounds.get(problem.objective[0])
+        demanded = limits.period_cycles or limits.makespan_cycles
+        bound = known.value if known else 0
+        excess = (bound - demanded) / demanded if proven and demanded and bound > demanded else None
+        return Infeasibility(
+            demanded=f"a {problem.mode} schedule within {', '.join(names) or 'no limits'}" + (f" (length at most {demanded})" if demanded else ""),
+            bound=("CP-SAT proves that none exists" if proven else "none found in the time given") + (f"; {problem.objective[0]} >= {bound}" if bound else ""),
+            gap=excess,
+            loosen=tuple(names),
+        )
+
+    # -- levels other than the period ------------------------------------------------------------------
+
+    def _model(self, ceilings: dict[str, int], period: int | None) -> ScheduleModel:
+        return ScheduleModel(self.problem, period=period, ceilings=ceilings, hint=self.incumbent)
+
+    def _minimise(self, level: str, ceilings: dict[str, int], share: float) -> None:
+        problem = self.problem
+        if self.clock.expired() or (level == "memory" and self._memory_places() > MEMORY_PLACES):
+            return
+        period = None
+        if problem.mode == "periodic":
+            period = ceilings["period"] if "period" in ceilings else self._free_period()
+        allowed = dict(ceilings)
+        if self.incumbent is not None and (period is None or "period" in ceilings):
+            allowed[level] = self.value(level)
+        lower = self.bounds[level].value if level in self.bounds else 0
+        model = self._model(allowed, period)
+        valid = period is None or "period" in ceilings or self._monotone()
+
+        def on_bound(bound: int) -> None:
+            if valid:
+                self.raise_bound(level, bound, "CP-SAT")
+                self.tell()
+
+        outcome, schedule = model.solve(
+            level,
+            self.clock,
+            seed=self.seed,
+            share=share,
+            patience_s=PATIENCE_S if level in TIE_BREAKERS and level != problem.objective[0] else None,
+            lower=lower,
+            on_schedule=lambda s: self.offer(s, "cpsat") and None,
+            on_bound=on_bound,
+        )
+        self.interrupted |= outcome.interrupted
+        if schedule is not None:
+            self.offer(schedule, "cpsat")
+        if outcome.found and valid:
+            self.raise_bound(level, outcome.bound, "CP-SAT")
+        if outcome.infeasible and self.incumbent is None and valid:
+            self.infeasible = self._report(proven=True)
+
+    def _memory_places(self) -> int:
+        producing = len(np.unique(np.stack([self.problem.edges.tensor, np.repeat(self.problem.edges.source, np.diff(self.problem.edges.tensor_ptr))]), axis=1)[0])
+        return producing * len(self.problem.processors) ** 2 * self.problem.micro_batches
+
+    # -- the period --------------------------------------------------------------------------------------
+
+    def _monotone(self) -> bool:
+        instance = self.problem.instance
+        return self.problem.limits.span_cycles is None and not (instance.lag < 0).any() and not (instance.delay_lag < 0).any()
+
+    def _coupled(self, ceilings: dict[str, int]) -> bool:
+        """Whether anything but load decides the period."""
+        problem, instance = self.problem, self.problem.instance
+        limits = problem.limits
+        across = (instance.distance > 0) & ((instance.source != instance.target) | (instance.lag > 0))
+        return bool(
+            ceilings
+            or limits.traffic_bytes is not None
+            or limits.span_cycles is not None
+            or (problem.delay_limits < MAX_INT).any()
+            or any(p.memory_bytes is not None for p in problem.processors)
+            or across.any()
+        )
+
+    def _minimise_period(self, ceilings: dict[str, int], share: float, local_search: float) -> None:
+        problem = self.problem
+        known = period_bound(problem)
+        self.raise_bound("period", known.value, known.source)
+        assignment = balance(problem.instance.duration)
+        target = self._loads(assignment)
+        if target > known.value and not self.clock.expired():
+            # The least largest load bounds every period, coupled or not.
+            assignment, bound, outcome = balance_exactly(problem, assignment, known.value, self.clock, seed=self.seed, share=share * 0.6)
+            self.interrupted |= outcome.interrupted
+            self.raise_bound("period", bound, "CP-SAT: load balancing")
+            target = self._loads(assignment)
+        target = max(target, known.value)
+        ceiling = problem.limits.period_cycles
+        if ceiling is None or target <= ceiling:
+            self._decode(target, assignment.tolist(), local_search)
+        if self.interrupted or (self.incumbent is not None and not self._coupled(ceilings) and self.value("period") <= target):
+            return
+        self._bisect(ceilings, share)
+
+    def _loads(self, assignment: np.ndarray) -> int:
+        from spikepipe_solvers.balance import loads
+
+        return int(loads(self.problem.instance.duration, assignment).max())
+
+    def _decode(self, period: int, assignment: list[int], local_search: float) -> None:
+        """A schedule at the balanced period from modulo list scheduling."""
+        search = DelaySearch(self.problem, period, self.seed, lambda s: self.offer(s, "modulo") and None)
+        starts = search.starts(assignment)
+        # Small problems are left to CP-SAT; the larger, the more a local search is worth.
+        worth = min(1.0, self.problem.instance.size / 200)
+        for start in starts:
+            search.run(start, self.clock, int(worth * LOCAL_STEPS * local_search) or 8)
+
+    def _bisect(self, ceilings: dict[str, int], share: float) -> None:
+        """Least feasible period between the bound and the incumbent (or the limit), by models at fixed periods."""
+        low = self.bounds["period"].value
+        high = self.value("period") if self.incumbent is not None else self._free_period()
+        found = self.incumbent is not None
+        monotone = self._monotone()
+        probe = high if monotone and not found else low
+        while low < high or (low == high and not found):
+            if self.clock.expired() or self.interrupted:
+                return
+            model = self._model({**ceilings}, probe)
+            outcome, schedule = model.solve(None, self.clock, seed=self.seed, share=share * 0.5)
+            self.interrupted |= outcome.interrupted
+            if outcome.infeasible:
+                low = probe + 1
+                self.raise_bound("period", low, "CP-SAT: shorter periods are infeasible")
+                self.tell()
+            elif schedule is not None and self.offer(schedule, "cpsat"):
+                found, high = True, self.value("period")
+            else:
+                return
+            probe = (low + high) // 2 if monotone else low
+        if not found and low > high:
+            self.infeasible = self._report(proven=True)
+
+
+def warm_start(search: Search, candidates: Callable[[], list[tuple[str, Schedule]]], hint: Schedule | None) -> None:
+    """Offer a hint and the heuristics' schedules."""
+    if hint is not None:
+        search.offer(hint, "hint")
+    for name, schedule in candidates():
+        search.offer(schedule, name)

@@ -1,0 +1,123 @@
+"""One call of CP-SAT: in a thread, so that an interruption reaches Python; bounded by a clock."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from spikepipe_solvers.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What CP-SAT said: found a solution, proved optimal or infeasible; its bound; whether it was interrupted."""
+
+    solver: cp_model.CpSolver
+    found: bool
+    optimal: bool
+    infeasible: bool
+    bound: int
+    interrupted: bool
+
+
+class _Watch(cp_model.CpSolverSolutionCallback):
+    def __init__(self, report: Callable[[cp_model.CpSolverSolutionCallback], None]) -> None:
+        super().__init__()
+        self._report = report
+        self.error: Exception | None = None
+
+    def on_solution_callback(self) -> None:
+        try:
+            self._report(self)
+        except Exception as error:  # noqa: BLE001  (must not cross into C++; raised again in the main thread)
+            self.error = error
+            self.stop_search()
+
+
+def run(
+    model: cp_model.CpModel,
+    clock: Clock,
+    *,
+    seed: int,
+    share: float = 1.0,
+    patience_s: float | None = None,
+    report: Callable[[cp_model.CpSolverSolutionCallback], None] | None = None,
+    on_bound: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Solve within a share of what the clock has left; stop after ``patience_s`` without news.
+
+    News are better solutions and better bounds. Under a deterministic limit only work counts, so
+    patience, being wall-clock time, plays no part.
+
+    The solve runs in a thread of its own while this one waits in Python: Ctrl-C and Jupyter's
+    interrupt raise KeyboardInterrupt here, the search is stopped, and what it found is returned with
+    ``interrupted`` set.
+    """
+    solver = cp_model.CpSolver()
+    parameters = solver.parameters
+    parameters.num_workers = clock.budget.workers
+    parameters.random_seed = seed
+    parameters.catch_sigint_signal = False
+    if clock.deterministic:
+        parameters.max_deterministic_time = max(1e-6, clock.left() * share)
+    else:
+        parameters.max_time_in_seconds = max(0.01, clock.left() * share)
+    news = [time.perf_counter()]
+
+    def heard(callback: cp_model.CpSolverSolutionCallback) -> None:
+        news[0] = time.perf_counter()
+        if report is not None:
+            report(callback)
+
+    def bounded(bound: float) -> None:
+        news[0] = time.perf_counter()
+        if on_bound is not None:
+            on_bound(math.ceil(bound - 1e-6))
+
+    watch = _Watch(heard)
+    solver.best_bound_callback = bounded
+    status: list[cp_model.cp_model_pb2.CpSolverStatus | int] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            status.append(solver.solve(model, watch))
+        except BaseException as error:  # noqa: BLE001  (handed to the waiting thread)
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="cp-sat", daemon=True)
+    thread.start()
+    interrupted = False
+    while thread.is_alive():
+        try:
+            thread.join(0.02)
+            if patience_s is not None and not clock.deterministic and time.perf_counter() - news[0] > patience_s:
+                solver.stop_search()
+        except KeyboardInterrupt:
+            interrupted = True
+            solver.stop_search()
+    if failure:
+        raise failure[0]
+    if watch.error is not None:
+        raise watch.error
+    if clock.deterministic:
+        clock.spend(solver.response_proto.deterministic_time)
+    code = status[0]
+    if code == cp_model.MODEL_INVALID:
+        raise ValueError(f"CP-SAT refuses the model: {model.validate()}")
+    found = code in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+    # The bound is a float of an integer objective; past 2^53 it may be off by its rounding.
+    bound = math.ceil(solver.best_objective_bound - 1e-6) if model.has_objective() and code != cp_model.INFEASIBLE else 0
+    return Outcome(
+        solver=solver,
+        found=found,
+        optimal=code == cp_model.OPTIMAL,
+        infeasible=code == cp_model.INFEASIBLE,
+        bound=bound,
+        interrupted=interrupted,
+    )

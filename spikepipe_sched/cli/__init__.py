@@ -1,0 +1,100 @@
+"""The command line: `main` finds the command and turns errors into one line and an exit code.
+
+One file per command; only the command that runs is imported, and what it needs only when it
+needs it, so that ``--help`` costs no more than the parser.
+
+Exit codes: 0; 1 nothing feasible, a gap above ``--require-gap``, a schedule with violations, or a
+failure; 2 bad input; 130 interrupted before there was anything to show; 141 the reader of
+the output went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+#: Every command with its one-line summary: the first line of its docstring, stated here so that
+#: ``--help`` imports none of them (a test compares the two).
+COMMANDS: Final = {
+    "solve": "Schedule the training of a network.",
+    "show": "Draw a schedule file in the terminal.",
+    "check": "Verify a schedule file against the problem it embeds, without any solver.",
+    "compare": "Compare solvers over numbers of processors.",
+    "export": "Write a schedule file as a Chrome trace or an HTML page.",
+    "networks": "List the networks of the library.",
+    "platforms": "List the platforms of the library.",
+    "solvers": "List the installed solvers.",
+    "schema": "Print the JSON Schema of schedule files.",
+}
+
+
+def build_app(tokens: Sequence[str] = ()) -> App:
+    """The cyclopts application; the command that ``tokens`` name keeps its own full help text."""
+    from cyclopts import App
+
+    from spikepipe_sched.version import __version__
+
+    app = App(
+        name="spikepipe-sched",
+        help="Schedule the pipelined training of spiking neural networks on systolic arrays.",
+        help_format="markdown" if tokens and tokens[0] in COMMANDS else "plaintext",  # markdown costs its import
+        version=__version__,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for place, (name, summary) in enumerate(COMMANDS.items()):
+        app.command(f"spikepipe_sched.cli.{name}:{name}", name=name, sort_key=place, help=None if name in tokens[:1] else summary)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    from spikepipe_sched.errors import InputError, SpikepipeError
+
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = _run(tokens)
+            sys.stdout.flush()
+        except InputError as error:
+            return complain(error, 2)
+        except SpikepipeError as error:
+            return complain(error, 1)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
+            return 141
+        except OSError as error:
+            return complain(f"{error.filename}: {error.strerror}" if error.filename else error, 2)
+        except KeyboardInterrupt:
+            return complain("interrupted", 130)
+    return code
+
+
+def _run(tokens: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    try:
+        code = build_app(tokens)(tokens or ["--help"])
+    except CycloptsError as error:
+        return complain(error, 2)
+    return code if isinstance(code, int) else 0
+
+
+def complain(message: object, code: int) -> int:
+    """One line on stderr; returns ``code``."""
+    text = " ".join(str(message).split())
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -1,0 +1,42 @@
+"""``spikepipe-sched export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from spikepipe_sched.cli.output import require_writable
+from spikepipe_sched.errors import require
+
+
+def export(file: Path, /, *, format: Literal["chrome", "html"], output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:  # noqa: A002 (the option's name)
+    """Write a schedule file as a Chrome trace or an HTML page.
+
+    Parameters
+    ----------
+    file
+        Schedule file written by solve.
+    format
+        chrome: a trace (JSON) for Perfetto or chrome://tracing; html: a self-contained page with
+        an interactive Gantt chart.
+    output
+        File to write; stdout if not given.
+    """
+    from spikepipe_sched.schema import load_result, write_atomically
+
+    require_writable(output)
+    result = load_result(file)
+    require(result.schedule is not None, f"{file}: there is no schedule in it to export ({result.status})")
+    if format == "chrome":
+        from spikepipe_sched.export.chrome import chrome_trace as render
+    else:
+        from spikepipe_sched.export.html import html_page as render
+    text = render(result)
+    if output is None:
+        print(text)
+    else:
+        write_atomically(output, text)
+        print(f"written to {output}")
+    return 0

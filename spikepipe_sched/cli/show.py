@@ -1,0 +1,36 @@
+"""``spikepipe-sched show``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from spikepipe_sched.cli.options import JsonFlag
+
+
+def show(file: Path, /, *, width: int | None = None, json: JsonFlag = False) -> int:
+    """Draw a schedule file in the terminal.
+
+    Parameters
+    ----------
+    file
+        Schedule file written by solve.
+    width
+        Columns; as wide as the terminal if not given.
+    json
+        Print the file's content as normalised JSON instead.
+    """
+    from spikepipe_sched.schema import load_result
+
+    result = load_result(file)
+    if json:
+        print(result.to_json())
+        return 0
+    from spikepipe_sched.export.summary import summary_lines
+    from spikepipe_sched.export.text import text_gantt
+
+    print("\n".join(summary_lines(result)))
+    if result.schedule is not None:
+        print()
+        print(text_gantt(result, width or shutil.get_terminal_size((100, 24)).columns))
+    return 0

@@ -1,0 +1,110 @@
+"""``spikepipe-sched solve``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from spikepipe_sched.cli.options import Effort, Job, JsonFlag, build_problem
+from spikepipe_sched.cli.output import require_writable
+from spikepipe_sched.errors import InputError
+
+if TYPE_CHECKING:
+    from spikepipe_sched.result import Result
+
+
+def solve(
+    network: str,
+    /,
+    *,
+    processors: Annotated[int, Parameter(alias="-P")] = 4,
+    solver: str = "auto",
+    job: Job = Job(),
+    effort: Effort = Effort(),
+    require_gap: str | None = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Schedule the training of a network.
+
+    The summary goes to stdout, live progress to stderr if that is a terminal. Ctrl-C ends the
+    search early and keeps the best checked schedule found so far.
+
+    Parameters
+    ----------
+    network
+        Name of a library network, or a .toml or .nir file.
+    processors
+        Number of processors; the platform's list of processors is cut or repeated.
+    solver
+        Name of an installed solver; see the command solvers.
+    require_gap
+        Exit with code 1 if the gap of the first objective is larger: 0.01, or 1%.
+    output
+        File for the result as JSON.
+    json
+        Print the result as JSON and nothing else.
+    """
+    from spikepipe_sched import solve as run
+    from spikepipe_sched.cli.progress import live_progress
+
+    threshold = None if require_gap is None else parse_gap(require_gap)
+    require_writable(output)
+    problem = build_problem(network, job, processors)
+    with live_progress() as observer:
+        result = run(
+            problem,
+            solver,
+            time_limit_s=effort.time_limit,
+            deterministic_limit=effort.deterministic_limit,
+            workers=effort.workers,
+            seed=effort.seed,
+            observer=observer,
+        )
+    if output is not None:
+        result.to_json(output)
+    if json:
+        print(result.to_json())
+    else:
+        from spikepipe_sched.export.summary import summary_lines
+
+        print("\n".join(summary_lines(result)))
+        if output is not None:
+            print(f"written to {output}")
+    return _verdict(result, threshold)
+
+
+def _verdict(result: Result, threshold: float | None) -> int:
+    """The exit code, with its reason on stderr where it is not 0."""
+    if result.provenance.interrupted:
+        print("interrupted: this is the best found so far" if result.schedule is not None else "interrupted before a schedule was found", file=sys.stderr)
+    if result.schedule is None:
+        print(f"error: no feasible schedule ({result.status})", file=sys.stderr)
+        return 1
+    from spikepipe_sched.export.summary import percent
+
+    if threshold is not None and (result.gap is None or result.gap > threshold):
+        print(f"error: the gap of {result.objectives[0].name} is {percent(result.gap)}, more than the required {percent(threshold)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse_gap(text: str) -> float:
+    """``0.01`` or ``1%``.
+
+    Raises
+    ------
+    InputError
+        If ``text`` is neither, or negative.
+    """
+    number, scale = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)
+    try:
+        value = float(number) * scale
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise InputError(f"--require-gap takes a fraction or a percentage such as 0.01 or 1%, not '{text}'")
+    return value

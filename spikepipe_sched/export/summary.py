@@ -1,0 +1,166 @@
+"""What a result says in a few lines."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from spikepipe_sched.cut import contiguous_cut, units
+from spikepipe_sched.export.bars import iteration_word, plain
+from spikepipe_sched.traffic import moved_bytes
+
+if TYPE_CHECKING:
+    from spikepipe_sched.check import Metrics
+    from spikepipe_sched.cut import Cut
+    from spikepipe_sched.problem import Problem
+    from spikepipe_sched.result import Result
+
+UNITS: Final = {"period": "cycles", "makespan": "cycles", "delay": "iterations", "traffic": "bytes", "memory": "bytes"}
+_LAYERS_SHOWN: Final = 24
+
+
+def summary_lines(result: Result, baseline: Cut | None = None) -> list[str]:
+    """`summary_rows` as aligned lines of text."""
+    rows = summary_rows(result, baseline)
+    margin = max(len(label) for label, _ in rows)
+    return [f"{label:<{margin}}  {text}" for label, text in rows]
+
+
+def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str, str]]:
+    """Label and text of every line of the summary.
+
+    Parameters
+    ----------
+    baseline
+        Contiguous stages to compare with; computed if not given.
+    """
+    problem, figures = result.problem, result.metrics
+    rows = [("problem", f"{plain(problem.name)}: {_count(len(problem.tasks.names), 'task')} on {_count(len(problem.processors), 'processor')}, {_mode(problem)}")]
+    took = f"{result.provenance.runtime_s:.1f} s" + (", interrupted" if result.provenance.interrupted else "")
+    winner = f" (schedule by {plain(result.provenance.winner)})" if result.provenance.winner else ""
+    rows.append(("status", f"{result.status}; solver {plain(result.provenance.solver)}{winner}, seed {result.provenance.seed}, {took}"))
+    if figures is None:
+        return rows + _why_not(result)
+    cut = baseline if baseline is not None else contiguous_cut(problem)
+    rows.append(_length(problem, figures))
+    rows += _objectives(result)
+    rows += [_delays(problem, figures)] if figures.delays else []
+    rows += [_traffic(problem, figures, cut), _utilisation(figures), _memory(problem, figures), _speedup(problem, figures, cut)]
+    return rows + _warnings(figures)
+
+
+def iterations_in(problem: Problem) -> int:
+    """Iterations in one period, or in a finite run."""
+    return problem.unroll if problem.mode == "periodic" else problem.micro_batches
+
+
+def samples_per_second(problem: Problem, length_cycles: int) -> float | None:
+    """Throughput at the platform's clock; None if the clock or the samples are unknown."""
+    if problem.clock_hz is None or problem.samples_per_iteration is None or not length_cycles:
+        return None
+    return float(Fraction(problem.samples_per_iteration * iterations_in(problem) * problem.clock_hz, length_cycles))
+
+
+def overhead(problem: Problem, traffic_bytes: int, cut: Cut | None) -> float | None:
+    """(traffic - traffic of the contiguous stages) / bytes the tasks read and write, per iteration."""
+    moved = moved_bytes(problem)
+    if cut is None or not moved:
+        return None
+    # Both traffics are for iterations_in(problem), except that a cut knows no unrolling.
+    base = Fraction(cut.traffic_bytes, problem.micro_batches)
+    return float((Fraction(traffic_bytes, iterations_in(problem)) - base) / moved)
+
+
+def speedup(problem: Problem, length_cycles: int, cut: Cut | None) -> float | None:
+    """Largest load of the contiguous stages over the cycles per iteration (or the makespan)."""
+    if cut is None or not length_cycles:
+        return None
+    return float(Fraction(cut.load_cycles * problem.unroll, length_cycles))
+
+
+def percent(value: float | None) -> str:
+    """A gap for people: two significant digits below one percent; None is infinite."""
+    if value is None:
+        return "infinite"
+    return f"{100 * value:.2g} %" if 0 < value < 0.01 else f"{100 * value:.2f} %"
+
+
+def _mode(problem: Problem) -> str:
+    if problem.mode == "periodic":
+        unrolled = f", {problem.unroll} iterations per period" if problem.unroll > 1 else ""
+        return f"periodic{unrolled}"
+    return f"finite, {problem.micro_batches} micro-batch{'es' if problem.micro_batches > 1 else ''}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _why_not(result: Result) -> list[tuple[str, str]]:
+    if result.infeasibility is None:
+        return []
+    why = result.infeasibility
+    rows = [("demanded", plain(why.demanded)), ("bound", plain(why.bound))]
+    rows += [("gap", percent(why.gap))] if why.gap is not None else []
+    return rows + ([("loosen", plain(", ".join(why.loosen)))] if why.loosen else [])
+
+
+def _length(problem: Problem, figures: Metrics) -> tuple[str, str]:
+    label = "period" if problem.mode == "periodic" else "makespan"
+    text = f"{figures.length_cycles:,} cycles"
+    if problem.mode == "periodic" and problem.unroll > 1:
+        text += f" for {problem.unroll} iterations ({figures.length_cycles / problem.unroll:,.1f} each)"
+    rate = samples_per_second(problem, figures.length_cycles)
+    if rate is not None and problem.clock_hz is not None:
+        text += f"; {rate:,.1f} samples/s at {problem.clock_hz / 1e6:,.6g} MHz"
+    return label, text
+
+
+def _objectives(result: Result) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for level in result.objectives:
+        given = "" if level is result.objectives[0] else ", given the objectives above"
+        proof = "optimal" if level.proven else f"gap {percent(level.gap)}"
+        text = f"{level.value:,} {UNITS[level.name]}, bound {level.bound:,} ({plain(level.bound_source)}): {proof}{given}"
+        rows.append((f"objective {level.name}", text))
+    return rows
+
+
+def _delays(problem: Problem, figures: Metrics) -> tuple[str, str]:
+    backward = dict(figures.backward_delays)
+    each = [f"{plain(layer)} {d}" + (f" (B {backward[layer]})" if backward.get(layer, d) != d else "") for layer, d in figures.delays]
+    more = f", ... ({len(each) - _LAYERS_SHOWN} more)" if len(each) > _LAYERS_SHOWN else ""
+    return "delay per layer", f"{', '.join(each[:_LAYERS_SHOWN])}{more} (sum {figures.total_delay}) iterations"
+
+
+def _traffic(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, str]:
+    share = Fraction(figures.traffic_bytes, iterations_in(problem))
+    added = overhead(problem, figures.traffic_bytes, cut)
+    shown = f"{int(share):,}" if share.denominator == 1 else f"{float(share):,.1f}"
+    return "traffic", f"{shown} bytes per {iteration_word(problem)}; overhead {'n/a' if added is None else f'{100 * added:+.2f} %'} over contiguous stages"
+
+
+def _utilisation(figures: Metrics) -> tuple[str, str]:
+    return "utilisation", f"{100 * figures.utilisation:.1f} % of cycles busy; {figures.mac_utilisation:.3f} multiply-accumulates per processing element and cycle"
+
+
+def _memory(problem: Problem, figures: Metrics) -> tuple[str, str]:
+    fullest = figures.peak_memory_bytes.index(figures.memory_bytes)
+    return "peak memory", f"{figures.memory_bytes:,} bytes on {plain(problem.processors[fullest].name)}"
+
+
+def _speedup(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, str]:
+    factor = speedup(problem, figures.length_cycles, cut)
+    if cut is None or factor is None:
+        return "speed-up", "n/a (no contiguous stages to compare with)"
+    allowed = min(len(problem.processors), units(problem)[0])
+    least = "" if problem.mode == "periodic" else "at least "  # a pipeline also fills and drains
+    return "speed-up", f"{least}{factor:.2f}x over contiguous stages on {_count(allowed, 'processor')} ({cut.stages} used; largest load {cut.load_cycles:,} cycles)"
+
+
+def _warnings(figures: Metrics) -> list[tuple[str, str]]:
+    full = [(load, source, target) for source, target, load in figures.link_loads if load > 1]
+    if not full:
+        return []
+    load, source, target = max(full)
+    return [("warning", f"{_count(len(full), 'link')} cannot carry the traffic: {plain(source)} to {plain(target)} would need {load:.2f} of the time")]

@@ -1,0 +1,98 @@
+"""Network and Layer: shapes, parameters, order, and messages that name the layer."""
+
+from __future__ import annotations
+
+import pytest
+
+from spikepipe_sched.errors import InputError
+from spikepipe_sched.network import Layer, Network
+
+
+def linear(name: str, before: str, out: int = 4, **fields: object) -> Layer:
+    return Layer(name=name, kind="linear", inputs=(before,), out_features=out, **fields)  # type: ignore[arg-type]
+
+
+def network(*layers: Layer, shape: tuple[int, ...] = (6,)) -> Network:
+    return Network(name="net", input_shape=shape, time_steps=4, layers=layers)
+
+
+def test_layers_are_sorted_producers_first_and_keep_their_order_otherwise() -> None:
+    net = network(linear("c", "b"), linear("a", "input"), linear("b", "a"), linear("d", "input"))
+    assert [layer.name for layer in net.layers] == ["a", "b", "c", "d"]
+
+
+def test_shapes_and_parameters_of_conv_pool_groups_and_recurrence() -> None:
+    net = network(
+        Layer(name="conv", kind="conv2d", inputs=("input",), out_channels=8, kernel=(5, 3), stride=(2, 1), padding=(1, 1), groups=2, bias=True),
+        Layer(name="pool", kind="maxpool2d", inputs=("conv",), kernel=(2, 2), stride=(2, 2)),
+        Layer(name="flat", kind="flatten", inputs=("pool",)),
+        linear("rec", "flat", 5, neuron="lif", recurrent=True, bias=True),
+        shape=(4, 9, 8),
+    )
+    assert net.shapes() == {"input": (4, 9, 8), "conv": (8, 4, 8), "pool": (8, 2, 4), "flat": (64,), "rec": (5,)}
+    assert net.parameters() == {"conv": 8 * 2 * 15 + 8, "rec": 64 * 5 + 25 + 5}
+
+
+def test_dilation_widens_the_kernel() -> None:
+    layer = Layer(name="conv", kind="conv2d", inputs=("input",), out_channels=1, kernel=(3, 3), dilation=(2, 2))
+    assert layer.output_shape([(1, 7, 7)]) == (1, 3, 3)
+
+
+def test_add_keeps_and_concat_sums_channels() -> None:
+    add = Layer(name="sum", kind="add", inputs=("a", "b"))
+    cat = Layer(name="cat", kind="concat", inputs=("a", "b"))
+    assert add.output_shape([(3, 2, 2), (3, 2, 2)]) == (3, 2, 2)
+    assert cat.output_shape([(3, 2, 2), (5, 2, 2)]) == (8, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "words"),
+    [
+        ([linear("fc", "input")], (1, 4, 4), ["'fc'", "flatten"]),
+        ([Layer(name="cv", kind="conv2d", inputs=("input",), out_channels=4, kernel=(9, 9))], (1, 4, 4), ["'cv'", "does not fit", "4x4"]),
+        ([Layer(name="cv", kind="conv2d", inputs=("input",), out_channels=4, groups=2)], (3, 4, 4), ["'cv'", "groups=2", "3 input channels"]),
+        ([Layer(name="cv", kind="conv2d", inputs=("input",), out_channels=4)], (6,), ["'cv'", "channels, height, width"]),
+        ([linear("a", "input"), linear("b", "input", 5), Layer(name="s", kind="add", inputs=("a", "b"))], (6,), ["'s'", "cannot add"]),
+        ([linear("a", "nowhere")], (6,), ["'a'", "'nowhere'"]),
+        ([linear("a", "input"), linear("a", "input")], (6,), ["two layers", "'a'"]),
+        ([linear("a", "b"), linear("b", "a")], (6,), ["cycle through time", "'a'", "'b'"]),
+        ([Layer(name="f", kind="flatten", inputs=("input",))], (6,), ["no layer has weights"]),
+        ([], (6,), ["no layers"]),
+        ([linear("a", "input", 2**41)], (6,), ["'a'", "2^40"]),
+    ],
+)
+def test_errors_name_the_layer(layers: list[Layer], shape: tuple[int, ...], words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        network(*layers, shape=shape)
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "linear", "inputs": ("a", "b"), "out_features": 3}, "takes one input"),
+        ({"kind": "linear", "inputs": (), "out_features": 3}, "inputs is empty"),
+        ({"kind": "add", "inputs": ("a",)}, "two or more"),
+        ({"kind": "add", "inputs": ("a", "a")}, "named twice"),
+        ({"kind": "linear", "inputs": ("a",)}, "out_features"),
+        ({"kind": "conv2d", "inputs": ("a",)}, "out_channels"),
+        ({"kind": "conv2d", "inputs": ("a",), "out_channels": 3, "groups": 2}, "groups=2"),
+        ({"kind": "conv2d", "inputs": ("a",), "out_channels": 2, "stride": (0, 1)}, "stride"),
+        ({"kind": "avgpool2d", "inputs": ("a",), "padding": (-1, 0)}, "padding"),
+        ({"kind": "conv2d", "inputs": ("a",), "out_channels": 2, "recurrent": True, "neuron": "lif"}, "recurrent"),
+        ({"kind": "linear", "inputs": ("a",), "out_features": 2, "recurrent": True}, "needs a neuron"),
+        ({"kind": "maxpool2d", "inputs": ("a",), "neuron": "lif"}, "no neuron of its own"),
+    ],
+)
+def test_a_layer_that_makes_no_sense_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        Layer(name="odd", **fields)  # type: ignore[arg-type]
+    assert "'odd'" in str(error.value)
+
+
+def test_layer_looks_up_by_name() -> None:
+    net = network(linear("a", "input"))
+    assert net.layer("a").out_features == 4
+    with pytest.raises(KeyError):
+        net.layer("b")
