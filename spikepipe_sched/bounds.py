@@ -212,7 +212,11 @@ def layer_paths(problem: Problem) -> Ints:
 
 def delay_bound(problem: Problem, period: int) -> Bound:
     """Best bound on the sum of D_l at a given period: each D_l >= max(1, ceil(K * path_l / period))."""
-    delayed = np.unique(problem.instance.delay_layer)
+    instance = problem.instance
+    counted = np.ones(len(instance.delay_edge), dtype=bool)
+    if problem.weights == "latest":  # there D is that of the edges into F
+        counted = np.array([problem.tasks.kinds[t] == "F" for t in instance.delay_target.tolist()], dtype=bool)
+    delayed = np.unique(instance.delay_layer[counted])
     paths = layer_paths(problem)[delayed]
     each = np.maximum(1, -(-paths * problem.unroll // period))
     return Bound(value=int(each.sum()), source="path: longest F..U over the period")
@@ -229,9 +233,12 @@ def memory_bound(problem: Problem) -> Bound:
     Those bytes lie on the update's processor all the time, so the fullest processor holds at least
     their mean, and at least the largest of them.
     """
-    edges = problem.edges
-    own = np.flatnonzero((edges.source == edges.target) & (edges.distance == 1))
-    sizes = [int(problem.tensor_bytes[edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]]].sum()) for e in own.tolist()]
+    edges, kinds = problem.edges, problem.tasks.kinds
+    kept = (edges.source == edges.target) & (edges.distance == 1)
+    if problem.mode == "finite":  # only an update's state outlives the micro-batches
+        kept &= np.array([kinds[u] == "U" for u in edges.source.tolist()], dtype=bool)
+    tensors = {t for e in np.flatnonzero(kept).tolist() for t in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist()}
+    sizes = [int(problem.tensor_bytes[t]) for t in sorted(tensors)]
     return Bound(value=max([0, -(-sum(sizes) // len(problem.processors)), *sizes]), source="resident weights")
 
 

@@ -22,11 +22,11 @@ Total = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Ratio = Annotated[float, Meta(ge=0)]
 
 
-class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Document(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all parts of a document."""
 
 
-class ProcessorDocument(Document):
+class ProcessorDocument(Document, frozen=True):
     """One processor of the platform."""
 
     name: Annotated[str, Meta(description="Name, unique among the processors.")]
@@ -35,21 +35,21 @@ class ProcessorDocument(Document):
     memory_bytes: Annotated[Positive | None, Meta(description="Size of its memory [bytes]; null: unlimited.")]
 
 
-class InterconnectDocument(Document):
+class InterconnectDocument(Document, frozen=True):
     """Uniform links: sending b > 0 bytes takes latency + ceil(b / bandwidth) cycles."""
 
     latency_cycles: Annotated[Number, Meta(description="Time before the first byte arrives [cycles].")]
     bandwidth_bytes_per_cycle: Annotated[Positive, Meta(description="Bytes a link carries in a cycle [bytes/cycle].")]
 
 
-class TensorDocument(Document):
+class TensorDocument(Document, frozen=True):
     """Something that edges carry; edges that name the same tensor share it."""
 
     name: Annotated[str, Meta(description="Name, unique among the tensors.")]
     bytes: Annotated[Number, Meta(description="Size [bytes].")]
 
 
-class TaskDocument(Document):
+class TaskDocument(Document, frozen=True):
     """A task of one iteration."""
 
     name: Annotated[str, Meta(description="Name, unique among the tasks.")]
@@ -64,7 +64,7 @@ class TaskDocument(Document):
     stash_bytes: Annotated[Number, Meta(description="Results kept for the backward pass [bytes].")]
 
 
-class EdgeDocument(Document):
+class EdgeDocument(Document, frozen=True):
     """The target starts after the source's result is there; either `distance` or `delay_layer` is null."""
 
     source: Annotated[str, Meta(description="Name of the task that must end first.")]
@@ -75,14 +75,14 @@ class EdgeDocument(Document):
     tensors: Annotated[tuple[str, ...], Meta(description="Names of what is sent; see the problem's `tensors`.")]
 
 
-class LayerDelayLimitDocument(Document):
+class LayerDelayLimitDocument(Document, frozen=True):
     """Limit on one layer's delay."""
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
     delay: Annotated[Positive, Meta(description="Largest delay D of the layer [iterations].")]
 
 
-class LimitsDocument(Document):
+class LimitsDocument(Document, frozen=True):
     """What a schedule must respect; null: no limit."""
 
     period_cycles: Annotated[Positive | None, Meta(description="Largest period, over `unroll` iterations [cycles].")]
@@ -93,7 +93,7 @@ class LimitsDocument(Document):
     span_cycles: Annotated[Positive | None, Meta(description="Largest time from an iteration's start to its last result [cycles].")]
 
 
-class ProblemDocument(Document):
+class ProblemDocument(Document, frozen=True):
     """The problem that the schedule solves."""
 
     schema: Annotated[Literal["spikepipe-sched/problem/1"], Meta(description="Identifies this format.")]
@@ -116,7 +116,7 @@ class ProblemDocument(Document):
     edges: tuple[EdgeDocument, ...]
 
 
-class ScheduledTaskDocument(Document):
+class ScheduledTaskDocument(Document, frozen=True):
     """Where and when one copy of a task runs."""
 
     task: Annotated[str, Meta(description="Name of the task.")]
@@ -126,24 +126,24 @@ class ScheduledTaskDocument(Document):
     duration_cycles: Annotated[Number, Meta(description="Duration there [cycles].")]
 
 
-class ScheduleDocument(Document):
+class ScheduleDocument(Document, frozen=True):
     """A processor and a start for every task copy."""
 
     period_cycles: Annotated[Positive | None, Meta(description="Time after which everything repeats, over `unroll` iterations [cycles]; null: finite.")]
     tasks: tuple[ScheduledTaskDocument, ...]
 
 
-class ObjectiveDocument(Document):
+class ObjectiveDocument(Document, frozen=True):
     """One level of the objective; below the first, bound and gap hold for the values above."""
 
     name: Annotated[str, Meta(description="period and makespan in cycles, delay in iterations, traffic and memory in bytes.")]
-    value: Annotated[Total, Meta(description="What the schedule reaches [unit of the objective].")]
-    bound: Annotated[Total, Meta(description="Proven lower bound [unit of the objective].")]
+    value: Annotated[Total, Meta(description="What the schedule reaches [the objective's unit].")]
+    bound: Annotated[Total, Meta(description="Proven lower bound [the objective's unit].")]
     gap: Annotated[Ratio | None, Meta(description="(value - bound) / bound [ratio]; 0 if both are 0, null where infinite.")]
     bound_source: Annotated[str, Meta(description="Why nothing can be below the bound.")]
 
 
-class LayerDelayDocument(Document):
+class LayerDelayDocument(Document, frozen=True):
     """Delay of one layer's weights."""
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
@@ -151,7 +151,7 @@ class LayerDelayDocument(Document):
     backward: Annotated[Number, Meta(description="The same for B [iterations].")]
 
 
-class ProcessorLoadDocument(Document):
+class ProcessorLoadDocument(Document, frozen=True):
     """What one processor does and holds."""
 
     processor: Annotated[str, Meta(description="Name of the processor.")]
@@ -159,7 +159,7 @@ class ProcessorLoadDocument(Document):
     peak_memory_bytes: Annotated[Total, Meta(description="Most it holds at any time [bytes].")]
 
 
-class LinkLoadDocument(Document):
+class LinkLoadDocument(Document, frozen=True):
     """Load of one link."""
 
     source: Annotated[str, Meta(description="Name of the sending processor.")]
@@ -167,7 +167,7 @@ class LinkLoadDocument(Document):
     load: Annotated[Ratio, Meta(description="Time its transfers take over the period or makespan [ratio]; above 1 the link cannot carry them.")]
 
 
-class MetricsDocument(Document):
+class MetricsDocument(Document, frozen=True):
     """Figures of the schedule; `check` recomputes all of them."""
 
     length_cycles: Annotated[Total, Meta(description="Period (over `unroll` iterations), or makespan [cycles].")]
@@ -180,7 +180,7 @@ class MetricsDocument(Document):
     link_loads: tuple[LinkLoadDocument, ...]
 
 
-class InfeasibilityDocument(Document):
+class InfeasibilityDocument(Document, frozen=True):
     """Why there is no schedule."""
 
     demanded: Annotated[str, Meta(description="What was asked for.")]
@@ -189,7 +189,7 @@ class InfeasibilityDocument(Document):
     loosen: Annotated[tuple[str, ...], Meta(description="Limits to loosen.")]
 
 
-class ProvenanceDocument(Document):
+class ProvenanceDocument(Document, frozen=True):
     """Where the result comes from."""
 
     solver: Annotated[str, Meta(description="Name of the solver.")]
@@ -204,7 +204,7 @@ class ProvenanceDocument(Document):
     winner: Annotated[str, Meta(description="Of a portfolio: the solver that found the schedule; else empty.")]
 
 
-class ResultDocument(Document):
+class ResultDocument(Document, frozen=True):
     """A schedule, what it is worth, how far it is from the best, and the problem it solves."""
 
     schema: Annotated[Literal["spikepipe-sched/result/1"], Meta(description="Identifies this format.")]

@@ -29,6 +29,10 @@ OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: Largest time, size or count accepted in a problem: sums of a million of them stay within int64.
 MAX_INT: Final = 2**42
+#: Largest distance of an edge, in iterations: distance times period stays within int64.
+MAX_DISTANCE: Final = 2**16
+#: Most copies times processors: what is written out in memory.
+MAX_CELLS: Final = 10**9
 
 
 def ints(values: Any) -> Ints:
@@ -111,7 +115,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("period_cycles", "makespan_cycles", "delay", "span_cycles"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"limits: {name} must be at least 1, got {value}")
+            require(value is None or 1 <= value <= MAX_INT, f"limits: {name} must be between 1 and {MAX_INT}, got {value}")
         require(self.traffic_bytes is None or self.traffic_bytes >= 0, f"limits: traffic_bytes must not be negative, got {self.traffic_bytes}")
         for layer, value in self.layer_delay:
             require(value >= 1, f"limits: the delay of layer '{layer}' must be at least 1, got {value}")
@@ -248,11 +252,18 @@ def _validate(problem: Problem) -> None:
     require(bool(((edges.distance >= 0) ^ delayed).all()), "problem: an edge needs either a distance >= 0 or a delay layer")
     for e in np.flatnonzero(delayed):
         require(tasks.kinds[int(edges.source[e])] == "U", f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U")
+    require(m == 0 or int(edges.distance.max()) <= MAX_DISTANCE, f"problem: an edge has a distance above {MAX_DISTANCE}")
     require(m == 0 or int(edges.tensor_ptr[-1]) == len(edges.tensor), "problem: tensor_ptr does not fit")
     require(problem.unroll >= 1, f"problem: unroll must be at least 1, got {problem.unroll}")
     require(problem.micro_batches >= 1, f"problem: micro_batches must be at least 1, got {problem.micro_batches}")
     require(problem.mode == "finite" or problem.micro_batches == 1, "problem: micro_batches belong to finite mode; use mode='finite'")
     require(problem.mode == "periodic" or problem.unroll == 1, "problem: unroll belongs to periodic mode; use mode='periodic'")
+    cells = n * problem.unroll * problem.micro_batches * len(problem.processors)
+    require(cells <= MAX_CELLS, f"problem: tasks x copies x processors is {cells}, more than {MAX_CELLS}")
+    require(len(set(problem.layers)) == len(problem.layers), "problem: two layers have the same name")
+    require(len(set(problem.classes)) == c, "problem: two processor classes have the same name")
+    require(problem.clock_hz is None or problem.clock_hz >= 1, f"problem: clock_hz must be at least 1, got {problem.clock_hz}")
+    require(problem.samples_per_iteration is None or problem.samples_per_iteration >= 1, f"problem: samples_per_iteration must be at least 1, got {problem.samples_per_iteration}")
     known = OBJECTIVES[problem.mode]
     for level in problem.objective:
         require(level in known, f"problem: '{level}' is not an objective of {problem.mode} mode; choose from {', '.join(known)}")

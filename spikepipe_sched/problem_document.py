@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from spikepipe_sched.documents import (
     PROBLEM_SCHEMA,
@@ -18,7 +18,7 @@ from spikepipe_sched.documents import (
 )
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.platform import Interconnect
-from spikepipe_sched.problem import Edges, Limits, Problem, Processor, Tasks, ints
+from spikepipe_sched.problem import Edges, Ints, Limits, Problem, Processor, Tasks, ints
 
 #: More task copies or durations than this are refused: a damaged count must not exhaust the memory.
 MAX_COPIES: Final = 10_000_000
@@ -27,6 +27,11 @@ MAX_COPIES: Final = 10_000_000
 def one_line(text: str) -> str:
     """``text`` with whatever could break a terminal line written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def numbers(column: Ints) -> list[int]:
+    """A column as Python's integers."""
+    return cast("list[int]", column.tolist())
 
 
 def fail(path: str, message: str) -> InputError:
@@ -80,7 +85,7 @@ def problem_document(problem: Problem) -> ProblemDocument:
             for p in problem.processors
         ),
         interconnect=InterconnectDocument(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle),
-        tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, problem.tensor_bytes.tolist(), strict=True)),
+        tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, numbers(problem.tensor_bytes), strict=True)),
         tasks=_task_documents(problem),
         edges=_edge_documents(problem),
     )
@@ -88,42 +93,30 @@ def problem_document(problem: Problem) -> ProblemDocument:
 
 def _task_documents(problem: Problem) -> tuple[TaskDocument, ...]:
     tasks = problem.tasks
-    cycles: list[list[int]] = tasks.cycles.tolist()
-    columns = zip(
-        tasks.names,
-        tasks.kinds,
-        tasks.parts,
-        tasks.layer.tolist(),
-        tasks.window.tolist(),
-        cycles,
-        tasks.macs.tolist(),
-        tasks.weight_bytes.tolist(),
-        tasks.output_bytes.tolist(),
-        tasks.stash_bytes.tolist(),
-        strict=True,
-    )
+    layer, window, macs = numbers(tasks.layer), numbers(tasks.window), numbers(tasks.macs)
+    weight, output, stash = numbers(tasks.weight_bytes), numbers(tasks.output_bytes), numbers(tasks.stash_bytes)
     return tuple(
         TaskDocument(
             name=name,
-            kind=kind,
-            layer=problem.layers[layer] if layer >= 0 else None,
-            window=window if window >= 0 else None,
-            part=part,
-            cycles={c: value for c, value in zip(problem.classes, row, strict=True) if value >= 0},
-            macs=macs,
-            weight_bytes=weight,
-            output_bytes=output,
-            stash_bytes=stash,
+            kind=tasks.kinds[i],
+            layer=problem.layers[layer[i]] if layer[i] >= 0 else None,
+            window=window[i] if window[i] >= 0 else None,
+            part=tasks.parts[i],
+            cycles={c: value for c, value in zip(problem.classes, numbers(tasks.cycles[i]), strict=True) if value >= 0},
+            macs=macs[i],
+            weight_bytes=weight[i],
+            output_bytes=output[i],
+            stash_bytes=stash[i],
         )
-        for name, kind, part, layer, window, row, macs, weight, output, stash in columns
+        for i, name in enumerate(tasks.names)
     )
 
 
 def _edge_documents(problem: Problem) -> tuple[EdgeDocument, ...]:
     tasks, edges = problem.tasks, problem.edges
-    pointer: list[int] = edges.tensor_ptr.tolist()
-    carried = [problem.tensors[t] for t in edges.tensor.tolist()]
-    columns = zip(edges.source.tolist(), edges.target.tolist(), edges.distance.tolist(), edges.delay_layer.tolist(), edges.lag.tolist(), strict=True)
+    pointer: list[int] = numbers(edges.tensor_ptr)
+    carried = [problem.tensors[t] for t in numbers(edges.tensor)]
+    columns = zip(numbers(edges.source), numbers(edges.target), numbers(edges.distance), numbers(edges.delay_layer), numbers(edges.lag), strict=True)
     return tuple(
         EdgeDocument(
             source=tasks.names[source],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from spikepipe_sched.bounds import objective_bound
 from spikepipe_sched.check import Metrics, Violation, metrics, structure_violations, violations
@@ -73,15 +73,14 @@ def metric_violations(claimed: Metrics, actual: Metrics) -> list[Violation]:
     return found
 
 
-def _equal(a: Any, b: Any) -> bool:
+def _equal(a: object, b: object) -> bool:
     """Equality of numbers, None and nested tuples; floats up to rounding."""
+    if isinstance(a, float | int) and isinstance(b, float | int):
+        return a == b if isinstance(a, int) and isinstance(b, int) else math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if a is None or b is None:
-        return a is b
-    if isinstance(a, float) or isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(a == b)
+        first, second = cast("tuple[object, ...]", a), cast("tuple[object, ...]", b)
+        return len(first) == len(second) and all(map(_equal, first, second))
+    return a == b
 
 
 def _shown(value: Any) -> str:

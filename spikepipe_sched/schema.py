@@ -7,12 +7,12 @@ copy exactly once. Whether what it claims is true is for `spikepipe_sched.rechec
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
 
-from spikepipe_sched.check import Metrics
+from spikepipe_sched.check import Metrics, durations
 from spikepipe_sched.documents import (
     RESULT_SCHEMA,
     InfeasibilityDocument,
@@ -23,13 +23,13 @@ from spikepipe_sched.documents import (
     ProcessorLoadDocument,
     ProvenanceDocument,
     ResultDocument,
-    ScheduledTaskDocument,
     ScheduleDocument,
+    ScheduledTaskDocument,
 )
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.files import MAX_BYTES, read_limited, write_atomically
 from spikepipe_sched.problem import MAX_INT, Problem
-from spikepipe_sched.problem_document import fail, indexed, lookup, one_line, problem_document, problem_from_document
+from spikepipe_sched.problem_document import fail, indexed, lookup, numbers, one_line, problem_document, problem_from_document
 from spikepipe_sched.result import Infeasibility, ObjectiveValue, Provenance, Result, Status
 from spikepipe_sched.schedule import Schedule
 
@@ -120,10 +120,10 @@ def _decode(data: bytes) -> ResultDocument:
         raise fail("$", _TOO_DEEP) from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """NumPy's numbers, which a solver may have left in a result, as Python's."""
     if isinstance(value, np.generic):
-        return value.item()
+        return cast("object", value.item())
     raise TypeError(f"cannot write a {type(value).__name__}")
 
 
@@ -143,9 +143,7 @@ def _document(result: Result) -> ResultDocument:
         metrics=None if result.metrics is None else _metrics_document(problem, result.metrics),
         infeasibility=None
         if infeasibility is None
-        else InfeasibilityDocument(
-            demanded=infeasibility.demanded, bound=infeasibility.bound, gap=_real(infeasibility.gap), loosen=infeasibility.loosen
-        ),
+        else InfeasibilityDocument(demanded=infeasibility.demanded, bound=infeasibility.bound, gap=_real(infeasibility.gap), loosen=infeasibility.loosen),
         provenance=ProvenanceDocument(
             solver=provenance.solver,
             version=provenance.version,
@@ -169,10 +167,10 @@ def _real(value: float | None) -> float | None:
 
 def _schedule_document(problem: Problem, schedule: Schedule) -> ScheduleDocument:
     instance = problem.instance
-    duration = instance.duration[np.arange(instance.size), schedule.processor].tolist()
+    duration = durations(problem, schedule)
     latest = max(int(schedule.start.max()), schedule.period or 0)
     require(latest <= MAX_INT, f"the schedule is too long to be written: {latest} cycles, at most {MAX_INT}")
-    rows = zip(instance.task.tolist(), instance.copy.tolist(), schedule.processor.tolist(), schedule.start.tolist(), duration, strict=True)
+    rows = zip(numbers(instance.task), numbers(instance.copy), numbers(schedule.processor), numbers(schedule.start), numbers(duration), strict=True)
     return ScheduleDocument(
         period_cycles=schedule.period,
         tasks=tuple(
@@ -233,7 +231,7 @@ def _schedule(problem: Problem, document: ScheduleDocument) -> Schedule:
     processors = {p.name: i for i, p in enumerate(problem.processors)}
     if (document.period_cycles is None) == (problem.mode == "periodic"):
         raise fail("$.schedule.period_cycles", f"a {problem.mode} schedule {'needs a' if problem.mode == 'periodic' else 'has no'} period")
-    expected = {(names[task], copy): v for v, (task, copy) in enumerate(zip(instance.task.tolist(), instance.copy.tolist(), strict=True))}
+    expected = {(names[task], copy): v for v, (task, copy) in enumerate(zip(numbers(instance.task), numbers(instance.copy), strict=True))}
     known = {name: i for i, name in enumerate(names)}
     processor, start = np.full(instance.size, -1, dtype=np.int64), np.zeros(instance.size, dtype=np.int64)
     for i, entry in enumerate(document.tasks):

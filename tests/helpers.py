@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -16,22 +18,21 @@ from spikepipe_sched.schedule import Schedule
 HAND = Provenance(solver="hand", version="0", runtime_s=0.25, time_limit_s=30)
 
 
-def platform(processors: int = 2, **options: Any) -> Platform:
+def platform(processors: int = 2) -> Platform:
     """Equal 2x2 arrays at 1 GHz; 1 cycle of latency, 4 bytes a cycle."""
-    settings: dict[str, Any] = {
-        "name": "test",
-        "classes": {"array": SystolicArray(rows=2, cols=2)},
-        "processors": ("array",) * processors,
-        "interconnect": Interconnect(latency_cycles=1, bandwidth_bytes_per_cycle=4),
-        "clock_hz": 10**9,
-    }
-    return Platform(**settings | options)
+    return Platform(
+        name="test",
+        classes={"array": SystolicArray(rows=2, cols=2)},
+        processors=("array",) * processors,
+        interconnect=Interconnect(latency_cycles=1, bandwidth_bytes_per_cycle=4),
+        clock_hz=10**9,
+    )
 
 
 def unlike_platform() -> Platform:
     """A large and a small array with limited memory."""
     classes = {"big": SystolicArray(rows=4, cols=4, memory_bytes=4096), "small": SystolicArray(rows=2, cols=2, memory_bytes=1024)}
-    return platform(classes=classes, processors=("big", "small"))
+    return replace(platform(), classes=classes, processors=("big", "small"))
 
 
 def training_graph(layers: int = 2, *, names: tuple[str, ...] | None = None) -> nx.DiGraph[str]:
@@ -49,7 +50,7 @@ def training_graph(layers: int = 2, *, names: tuple[str, ...] | None = None) -> 
                 graph.add_edge(f"U({layer})", reader, delay_layer=layer, tensors={f"{layer}.weights": 16})
         graph.add_edge(f"W({layer})", f"U({layer})", tensors={f"{layer}.gradient": 16})
         graph.add_edge(f"U({layer})", f"U({layer})", distance=1, tensors={f"{layer}.state": 16})
-    for first, second in zip(called, called[1:], strict=False):
+    for first, second in pairwise(called):
         graph.add_edge(f"F({first})", f"F({second})", tensors={f"{first}.out": 8})
         graph.add_edge(f"F({first})", f"W({second})", tensors={f"{first}.out": 8})
         graph.add_edge(f"B({second})", f"W({first})", tensors={f"{first}.error": 8})

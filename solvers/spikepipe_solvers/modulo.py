@@ -54,7 +54,7 @@ def modulo_schedules(problem: Problem, clock: Clock, seed: int, observer: Observ
         announce(fallback)
     while period <= highest and not (ceiling is not None and period > ceiling):
         search = DelaySearch(problem, period, seed, announce)
-        starts = search.starts(assignment.tolist())
+        starts = search.starts([assignment.tolist()])
         # While nothing is feasible at this period, a few steps must do.
         steps = iterations if search.best is not None else max(8, iterations // 8)
         for start in starts:

@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Callable, Iterable
 
-from spikepipe_sched.check import violations
+from spikepipe_sched.check import layer_delays, violations
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
@@ -39,6 +39,7 @@ class DelaySearch:
         self.rank = upward_rank(problem)
         self.on_best = on_best
         self.best: tuple[tuple[int, ...], Schedule] | None = None
+        self.delay = 0  # of the best, summed over layers
         instance, kinds = problem.instance, problem.tasks.kinds
         self._delayed = [
             (u, v, layer, lag, transfer)
@@ -70,6 +71,7 @@ class DelaySearch:
         key = objective_key(self.problem, schedule)
         if self.best is None or key < self.best[0]:
             self.best = (key, schedule)
+            self.delay = int(layer_delays(self.problem, schedule)[0].sum())
             if self.on_best is not None:
                 self.on_best(schedule)
 
@@ -91,7 +93,7 @@ class DelaySearch:
         return load
 
     def run(self, processor: list[int], clock: Clock, steps: int, target: int | None = None) -> None:
-        """Anneal from an assignment until the clock or the steps run out, or the first objective reaches ``target``."""
+        """Anneal from an assignment until the clock or the steps run out, or the sum of delays reaches ``target``."""
         decoder, rng = self.decoder, self.random
         n = len(processor)
         load, priority = self.loads(processor), list(self.rank)
@@ -100,7 +102,7 @@ class DelaySearch:
         sequence = decoder.sequence(priority)
         current = lowest = self.energy(processor, decoder.fixed(self.period, processor, sequence))
         for step in range(steps):
-            if clock.expired() or (target is not None and self.best is not None and self.best[0][0] <= target):
+            if clock.expired() or (target is not None and self.best is not None and self.delay <= target):
                 return
             temperature = HOT * (COLD / HOT) ** (step / steps)
             trial, totals, ranks, order = processor, load, priority, sequence
@@ -116,7 +118,7 @@ class DelaySearch:
                     continue
             start = decoder.fixed(self.period, trial, order)
             energy = self.energy(trial, start)
-            if energy <= lowest + SMOOTH:
+            if energy <= lowest + 0.05:
                 key = (*trial, *start)
                 if key not in self._judged:
                     self._judged.add(key)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from spikepipe_sched.cli.options import Effort, Job, JsonFlag, build_problem, numbers
 from spikepipe_sched.cli.output import table, to_json
+from spikepipe_sched.errors import InputError, SpikepipeError
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -66,19 +67,25 @@ def compare(
     for name in names:
         load_solver(name)  # an unknown name is reported before the first run
     rows: list[Row] = []
-    for count in numbers(processors, "--processors"):
-        problem = build_problem(network, job, count)
-        baseline = _run(problem, BASELINE, effort, f"{count} processors, {BASELINE}  ")
-        for name in names:
-            outcome = baseline if name == BASELINE else _run(problem, name, effort, f"{count} processors, {name}  ")
-            rows.append(_row(count, name, outcome, baseline))
+    interrupted = False
+    try:
+        for count in numbers(processors, "--processors"):
+            problem = build_problem(network, job, count)
+            baseline = _run(problem, BASELINE, effort, f"{count} processors  ")
+            for name in names:
+                outcome = baseline if name == BASELINE else _run(problem, name, effort, f"{count} processors  ")
+                rows.append(_row(count, name, outcome, baseline))
+    except KeyboardInterrupt:
+        interrupted = True
     print(to_json([asdict(row) for row in rows]) if json else _text(rows, job.mode))
+    if interrupted:
+        raise KeyboardInterrupt
     return 1 if any(row.length_cycles is None for row in rows) else 0
 
 
-def _run(problem: Problem, solver: str, effort: Effort, prefix: str) -> Result | str:
-    """A result, or the reason why the solver cannot take the problem."""
-    from spikepipe_sched import InputError, solve
+def _run(problem: Problem, solver: str, effort: Effort, prefix: str) -> Result | SpikepipeError:
+    """A result, or why there is none."""
+    from spikepipe_sched import solve
     from spikepipe_sched.cli.progress import live_progress
 
     try:
@@ -92,23 +99,23 @@ def _run(problem: Problem, solver: str, effort: Effort, prefix: str) -> Result |
                 seed=effort.seed,
                 observer=observer,
             )
-    except InputError as error:
-        return str(error)
+    except SpikepipeError as error:
+        return error
     if result.provenance.interrupted:
         raise KeyboardInterrupt
     return result
 
 
-def _row(count: int, solver: str, outcome: Result | str, baseline: Result | str) -> Row:
-    if isinstance(outcome, str):
-        return Row(processors=count, solver=solver, status="not supported", note=outcome)
+def _row(count: int, solver: str, outcome: Result | SpikepipeError, baseline: Result | SpikepipeError) -> Row:
+    if isinstance(outcome, SpikepipeError):
+        return Row(processors=count, solver=solver, status="not supported" if isinstance(outcome, InputError) else "failed", note=str(outcome))
     seconds = outcome.provenance.runtime_s
     if outcome.metrics is None:
         why = outcome.infeasibility.demanded if outcome.infeasibility is not None else ""
         return Row(processors=count, solver=solver, status=str(outcome.status), seconds=seconds, note=why)
     length = outcome.metrics.length_cycles
     level = next((level for level in outcome.objectives if level.name in ("period", "makespan")), None)
-    reference = baseline.metrics.length_cycles if not isinstance(baseline, str) and baseline.metrics is not None else None
+    reference = baseline.metrics.length_cycles if not isinstance(baseline, SpikepipeError) and baseline.metrics is not None else None
     return Row(
         processors=count,
         solver=solver,

@@ -107,9 +107,7 @@ def folded(result: Result) -> list[Bar]:
         end = begin + bar.end - bar.start
         spans = [(begin, min(end, period))] + ([(0, end - period)] if end > period else [])
         for first, last in spans:
-            pieces.append(
-                Bar(task=bar.task, copy=bar.copy, iteration=bar.iteration, processor=bar.processor, kind=bar.kind, start=first, end=last)
-            )
+            pieces.append(Bar(task=bar.task, copy=bar.copy, iteration=bar.iteration, processor=bar.processor, kind=bar.kind, start=first, end=last))
     return pieces
 
 

@@ -29,7 +29,9 @@ pre { overflow-x: auto; line-height: 1.2; }
 
 def result_to_html(result: Result) -> str:
     """Summary and a still Gantt chart of one period; needs neither scripts nor the network."""
-    rows = "".join(f"<tr><th style='text-align:left'>{escape(label)}</th><td style='text-align:left'>{escape(text)}</td></tr>" for label, text in summary_rows(result))
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(label)}</th><td style='text-align:left'>{escape(text)}</td></tr>" for label, text in summary_rows(result)
+    )
     drawing = ""
     if result.schedule is not None:
         drawing = svg_gantt(result) or f"<pre>{escape(text_gantt(result))}</pre>"
@@ -69,9 +71,18 @@ def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
     if figures.delays:
         backward = dict(figures.backward_delays)
         delays = [(layer, str(delay), str(backward.get(layer, delay)), str(max(0, delay - 1))) for layer, delay in figures.delays]
-        found.append(("Delay of each layer", _table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), delays, (1, 2, 3))))
+        found.append(
+            ("Delay of each layer", _table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), delays, (1, 2, 3)))
+        )
     rows = [
-        (p.name, problem.classes[p.kind], f"{busy:,}", f"{100 * busy / figures.length_cycles if figures.length_cycles else 0:.1f} %", f"{peak:,}", "unlimited" if p.memory_bytes is None else f"{p.memory_bytes:,}")
+        (
+            p.name,
+            problem.classes[p.kind],
+            f"{busy:,}",
+            f"{100 * busy / figures.length_cycles if figures.length_cycles else 0:.1f} %",
+            f"{peak:,}",
+            "unlimited" if p.memory_bytes is None else f"{p.memory_bytes:,}",
+        )
         for p, busy, peak in zip(problem.processors, figures.busy_cycles, figures.peak_memory_bytes, strict=True)
     ]
     headers = ("processor", "class", "busy [cycles]", "utilisation", "peak memory [bytes]", "memory [bytes]")

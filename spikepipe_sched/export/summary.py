@@ -35,7 +35,9 @@ def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str,
         Contiguous stages to compare with; computed if not given.
     """
     problem, figures = result.problem, result.metrics
-    rows = [("problem", f"{plain(problem.name)}: {_count(len(problem.tasks.names), 'task')} on {_count(len(problem.processors), 'processor')}, {_mode(problem)}")]
+    rows = [
+        ("problem", f"{plain(problem.name)}: {_count(len(problem.tasks.names), 'task')} on {_count(len(problem.processors), 'processor')}, {_mode(problem)}")
+    ]
     took = f"{result.provenance.runtime_s:.1f} s" + (", interrupted" if result.provenance.interrupted else "")
     winner = f" (schedule by {plain(result.provenance.winner)})" if result.provenance.winner else ""
     rows.append(("status", f"{result.status}; solver {plain(result.provenance.solver)}{winner}, seed {result.provenance.seed}, {took}"))
@@ -44,7 +46,7 @@ def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str,
     cut = baseline if baseline is not None else contiguous_cut(problem)
     rows.append(_length(problem, figures))
     rows += _objectives(result)
-    rows += [_delays(problem, figures)] if figures.delays else []
+    rows += [_delays(figures)] if figures.delays else []
     rows += [_traffic(problem, figures, cut), _utilisation(figures), _memory(problem, figures), _speedup(problem, figures, cut)]
     return rows + _warnings(figures)
 
@@ -126,7 +128,7 @@ def _objectives(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
-def _delays(problem: Problem, figures: Metrics) -> tuple[str, str]:
+def _delays(figures: Metrics) -> tuple[str, str]:
     backward = dict(figures.backward_delays)
     each = [f"{plain(layer)} {d}" + (f" (B {backward[layer]})" if backward.get(layer, d) != d else "") for layer, d in figures.delays]
     more = f", ... ({len(each) - _LAYERS_SHOWN} more)" if len(each) > _LAYERS_SHOWN else ""
@@ -141,7 +143,10 @@ def _traffic(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, 
 
 
 def _utilisation(figures: Metrics) -> tuple[str, str]:
-    return "utilisation", f"{100 * figures.utilisation:.1f} % of cycles busy; {figures.mac_utilisation:.3f} multiply-accumulates per processing element and cycle"
+    return (
+        "utilisation",
+        f"{100 * figures.utilisation:.1f} % of cycles busy; {figures.mac_utilisation:.3f} multiply-accumulates per processing element and cycle",
+    )
 
 
 def _memory(problem: Problem, figures: Metrics) -> tuple[str, str]:
@@ -155,7 +160,10 @@ def _speedup(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, 
         return "speed-up", "n/a (no contiguous stages to compare with)"
     allowed = min(len(problem.processors), units(problem)[0])
     least = "" if problem.mode == "periodic" else "at least "  # a pipeline also fills and drains
-    return "speed-up", f"{least}{factor:.2f}x over contiguous stages on {_count(allowed, 'processor')} ({cut.stages} used; largest load {cut.load_cycles:,} cycles)"
+    return (
+        "speed-up",
+        f"{least}{factor:.2f}x over contiguous stages on {_count(allowed, 'processor')} ({cut.stages} used; largest load {cut.load_cycles:,} cycles)",
+    )
 
 
 def _warnings(figures: Metrics) -> list[tuple[str, str]]:

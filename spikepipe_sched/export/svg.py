@@ -30,10 +30,8 @@ def svg_gantt(result: Result) -> str | None:
     length = schedule.period if schedule.period is not None else max(1, *(bar.end for bar in pieces))
     scale = (_WIDTH - _LEFT - 10) / length
     height = _TOP + _ROW * len(problem.processors) + 20
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="100%" role="img"'
-        ' style="max-width:900px;font:12px sans-serif" fill="currentColor">'
-    ]
+    style = f"max-width:{_WIDTH}px;font:12px sans-serif"
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="100%" role="img" style="{style}" fill="currentColor">']
     x = _LEFT
     for kind in kinds_present(problem):
         parts.append(f'<rect x="{x}" y="4" width="12" height="12" fill="{LOOKS[kind].colour}"/><text x="{x + 16}" y="14">{LOOKS[kind].label}</text>')

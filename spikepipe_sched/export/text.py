@@ -57,6 +57,8 @@ def _cells(row: list[Bar], length: int, cells: int) -> str:
     shares: list[dict[str, int]] = [{} for _ in range(cells)]
     for bar in row:
         begin, end = bar.start * cells, bar.end * cells
+        if begin == end:  # a zero-cycle task takes no time of any cell
+            continue
         for i in range(begin // length, min(cells, -(-end // length))):
             covered = min(end, (i + 1) * length) - max(begin, i * length)
             shares[i][bar.kind] = shares[i].get(bar.kind, 0) + covered

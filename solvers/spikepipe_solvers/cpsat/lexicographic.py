@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spikepipe_sched.bounds import Bound, best, objective_bound, period_bound
+from spikepipe_sched.bounds import Bound, best, delay_bound, objective_bound, period_bound
 from spikepipe_sched.check import violations
 from spikepipe_sched.problem import MAX_INT, Problem
 from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
@@ -31,9 +31,9 @@ from spikepipe_solvers.search import DelaySearch
 MEMORY_PLACES = 4000
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
-PATIENCE_S = 1.0
-#: Steps of local search (milliseconds each) that a share of 1 stands for.
-LOCAL_STEPS = 3000
+PATIENCE_S = 0.5
+#: Steps of local search (up to a millisecond each) that a share of 1 stands for.
+LOCAL_STEPS = 20_000
 
 
 class Search:
@@ -107,6 +107,8 @@ class Search:
                 if level == "period":
                     self._minimise_period(ceilings, share, local_search)
                 else:
+                    if level == "delay" and "period" not in ceilings:
+                        self._decode(self._free_period(), [balance(problem.instance.duration).tolist()], local_search)
                     self._minimise(level, ceilings, share)
             if self.incumbent is None or self.interrupted:
                 break
@@ -223,7 +225,7 @@ class Search:
         target = max(target, known.value)
         ceiling = problem.limits.period_cycles
         if ceiling is None or target <= ceiling:
-            self._decode(target, assignment.tolist(), local_search)
+            self._decode(target, [assignment.tolist()], local_search)
         if self.interrupted or (self.incumbent is not None and not self._coupled(ceilings) and self.value("period") <= target):
             return
         self._bisect(ceilings, share)
@@ -233,14 +235,16 @@ class Search:
 
         return int(loads(self.problem.instance.duration, assignment).max())
 
-    def _decode(self, period: int, assignment: list[int], local_search: float) -> None:
-        """A schedule at the balanced period from modulo list scheduling."""
+    def _decode(self, period: int, assignments: list[list[int]], local_search: float) -> None:
+        """Schedules at a period from modulo list scheduling and local search."""
         search = DelaySearch(self.problem, period, self.seed, lambda s: self.offer(s, "modulo") and None)
-        starts = search.starts(assignment)
-        # Small problems are left to CP-SAT; the larger, the more a local search is worth.
-        worth = min(1.0, self.problem.instance.size / 200)
-        for start in starts:
-            search.run(start, self.clock, int(worth * LOCAL_STEPS * local_search) or 8)
+        clock = self.clock if self.clock.deterministic else Clock(self.clock.budget, 0.3 * self.clock.left() / self.clock.budget.time_limit_s)
+        # Up to some forty copies CP-SAT alone does better; beyond, local search gains with size.
+        worth = min(1.0, max(0, self.problem.instance.size - 40) / 100)
+        steps = int(LOCAL_STEPS * local_search * worth) or 8
+        target = delay_bound(self.problem, period).value
+        for start in search.starts(assignments):
+            search.run(start, clock, steps, target)
 
     def _bisect(self, ceilings: dict[str, int], share: float) -> None:
         """Least feasible period between the bound and the incumbent (or the limit), by models at fixed periods."""

@@ -146,7 +146,7 @@ class ScheduleModel:
             if on_schedule is not None:
                 on_schedule(self._schedule(callback.value))
 
-        outcome = run(self.model, clock, seed=seed, share=share, patience_s=patience_s, report=report, on_bound=on_bound)
+        outcome = run(self.model, clock, seed=seed, share=share, patience_s=patience_s, linearization=0 if level == "delay" else 1, report=report, on_bound=on_bound)
         return outcome, self._schedule(outcome.solver.value) if outcome.found else None
 
     def _schedule(self, value: Callable[[cp_model.LinearExprT], int]) -> Schedule:

@@ -46,6 +46,7 @@ def run(
     seed: int,
     share: float = 1.0,
     patience_s: float | None = None,
+    linearization: int = 1,
     report: Callable[[cp_model.CpSolverSolutionCallback], None] | None = None,
     on_bound: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -63,6 +64,7 @@ def run(
     parameters.num_workers = clock.budget.workers
     parameters.random_seed = seed
     parameters.catch_sigint_signal = False
+    parameters.linearization_level = linearization
     if clock.deterministic:
         parameters.max_deterministic_time = max(1e-6, clock.left() * share)
     else:

@@ -1,0 +1,102 @@
+"""The summary's figures, by hand."""
+
+from dataclasses import replace
+
+import networkx as nx
+import pytest
+
+from spikepipe_sched.cut import contiguous_cut
+from spikepipe_sched.export import summary
+from spikepipe_sched.export.summary import overhead, percent, samples_per_second, speedup, summary_lines, summary_rows
+from spikepipe_sched.problem import Problem
+from spikepipe_sched.result import Infeasibility, Result, conclude
+from spikepipe_sched.traffic import moved_bytes
+from tests.helpers import HAND, hand_result, pipelined_result, training_problem
+
+
+def rows(result: Result) -> dict[str, str]:
+    return dict(summary_rows(result))
+
+
+def test_periodic() -> None:
+    found = rows(pipelined_result())
+    assert found["problem"] == "chain: 7 tasks on 2 processors, periodic"
+    assert found["period"] == "13 cycles; 1,230,769,230.8 samples/s at 1,000 MHz"  # 16 samples every 13 ns
+    assert found["objective period"] == "13 cycles, bound 11 (area: work / processors): gap 18.18 %"
+    assert found["objective delay"].endswith("optimal, given the objectives above")
+    assert found["delay per layer"] == "l0 2, l1 1 (sum 3) iterations"
+    assert found["traffic"] == "16 bytes per iteration; overhead +0.00 % over contiguous stages"
+    assert found["speed-up"] == "1.00x over contiguous stages on 2 processors (2 used; largest load 13 cycles)"
+    assert found["utilisation"].startswith("84.6 % of cycles busy; 0.385 ")  # 22 / 26; 40 MACs / (8 PEs * 13)
+    assert "warning" not in found
+
+
+def test_lines_are_aligned() -> None:
+    lines = summary_lines(pipelined_result())
+    assert len(lines) == len(summary_rows(pipelined_result()))
+    assert len({line.index("chain" if line.startswith("problem") else "13 cycles") for line in lines if line.startswith(("problem", "period "))}) == 1
+
+
+def test_unrolled_figures_are_per_iteration() -> None:
+    one, two = hand_result(training_problem(2, 2)), hand_result(training_problem(2, 2, unroll=2))
+    assert one.metrics is not None
+    assert two.metrics is not None
+    assert two.metrics.length_cycles == 2 * one.metrics.length_cycles
+    for function in (samples_per_second, lambda p, length: speedup(p, length, contiguous_cut(p))):
+        assert function(one.problem, one.metrics.length_cycles) == function(two.problem, two.metrics.length_cycles)
+    assert "for 2 iterations (57.0 each)" in rows(two)["period"]
+
+
+def test_finite() -> None:
+    result = hand_result(training_problem(3, 2, mode="finite", micro_batches=2))
+    found = rows(result)
+    assert found["makespan"].startswith("157 cycles; 203,821,656.1 samples/s")  # 2 * 16 in 157 ns
+    assert "delay per layer" not in found
+    assert found["speed-up"].startswith("at least ")
+
+
+def test_overhead_and_speedup_by_hand() -> None:
+    problem = training_problem()
+    cut = contiguous_cut(problem)
+    assert cut is not None
+    assert (cut.stages, cut.load_cycles, cut.traffic_bytes) == (2, 13, 16)
+    assert overhead(problem, 116, cut) == pytest.approx(100 / moved_bytes(problem))
+    assert speedup(problem, 26, cut) == 0.5
+    assert overhead(problem, 116, None) is None
+    assert speedup(problem, 26, None) is None
+
+
+def test_no_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "contiguous_cut", lambda problem: None)
+    found = rows(pipelined_result())
+    assert "overhead n/a" in found["traffic"]
+    assert found["speed-up"].startswith("n/a")
+
+
+def test_overloaded_links_are_warned_of() -> None:
+    result = pipelined_result()
+    assert result.metrics is not None
+    loaded = replace(result, metrics=replace(result.metrics, link_loads=(("p0", "p1", 1.5), ("p1", "p0", 0.5))))
+    assert rows(loaded)["warning"] == "1 link cannot carry the traffic: p0 to p1 would need 1.50 of the time"
+
+
+def test_users_own_graph_without_clock_or_layers() -> None:
+    graph: nx.DiGraph[str] = nx.path_graph(3, create_using=nx.DiGraph)
+    for node in graph:
+        graph.nodes[node]["cycles"] = 2
+    found = rows(hand_result(Problem.from_graph(graph, 2)))
+    assert found["makespan"] == "6 cycles"
+    assert "on 2 processors" in found["speed-up"]
+
+
+def test_nothing_found() -> None:
+    why = Infeasibility(demanded="period <= 3", bound="11 cycles", gap=2.5, loosen=("limits.period_cycles",))
+    found = rows(conclude(training_problem(), None, provenance=HAND, infeasibility=why, proven_infeasible=True))
+    assert found["status"].startswith("infeasible; solver hand")
+    assert (found["demanded"], found["bound"], found["gap"], found["loosen"]) == ("period <= 3", "11 cycles", "250.00 %", "limits.period_cycles")
+    assert set(rows(conclude(training_problem(), None, provenance=HAND))) == {"problem", "status"}
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "infinite"), (0.0, "0.00 %"), (0.00012, "0.012 %"), (0.25, "25.00 %")])
+def test_percent(value: float | None, text: str) -> None:
+    assert percent(value) == text

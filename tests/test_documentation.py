@@ -1,0 +1,52 @@
+"""The README says what is there, and what it shows runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import spikepipe_sched
+from spikepipe_sched.cli import COMMANDS
+from spikepipe_sched.solver import solver_names
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_two_commands_set_everything_up():
+    """.ci/run takes the one bash block under each of these headings."""
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, flags=re.MULTILINE | re.DOTALL))
+    assert sections["Quick start"].count("```bash") == 1
+    assert sections["For developers"].count("```bash") == 1
+    assert len(blocks("bash")) == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command):
+    assert f"`{command}`" in README or f"spikepipe-sched {command}" in README
+
+
+@pytest.mark.parametrize("name", solver_names())
+def test_every_solver_is_in_the_readme(name):
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", spikepipe_sched.__all__)
+def test_public_names_exist_and_are_documented(name):
+    value = getattr(spikepipe_sched, name)
+    assert name == "__version__" or (value.__doc__ or "").strip()
+
+
+def test_python_examples_run(tmp_path, monkeypatch):
+    """In order, in one namespace, as a reader would paste them."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    examples = blocks("python")
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), namespace)
