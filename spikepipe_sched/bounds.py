@@ -243,11 +243,16 @@ def memory_bound(problem: Problem) -> Bound:
 
 
 def objective_bound(problem: Problem, objective: str, length: int) -> Bound:
-    """The best bound of this module on one objective; ``length`` is the schedule's own period."""
+    """The best bound of this module on one objective; ``length`` is the schedule's own period.
+
+    Where the period ranks above the delays, their bound is for this period; else for all periods allowed.
+    """
     if objective == "period":
         return period_bound(problem)
     if objective == "makespan":
         return makespan_bound(problem)
     if objective == "delay":
-        return delay_bound(problem, length)
+        levels = problem.objective
+        above = "period" in levels and levels.index("period") < levels.index("delay")
+        return delay_bound(problem, length if above else problem.limits.period_cycles or MAX_INT)
     return traffic_bound(problem) if objective == "traffic" else memory_bound(problem)

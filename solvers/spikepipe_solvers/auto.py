@@ -33,10 +33,9 @@ class Auto:
         """The best of all parts."""
         from spikepipe_solvers.clock import Clock
         from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
-        from spikepipe_solvers.portfolio import heuristic_schedules
 
         search = Search(problem, Clock(budget), seed, observer, "auto")
-        warm_start(search, lambda: heuristic_schedules(problem), hint)
+        warm_start(search, hint)
         return search.run(local_search=0.3)
 
 

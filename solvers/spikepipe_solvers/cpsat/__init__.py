@@ -35,10 +35,9 @@ class CpSat:
         """Levels in lexicographic order within the budget."""
         from spikepipe_solvers.clock import Clock
         from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
-        from spikepipe_solvers.portfolio import heuristic_schedules
 
         search = Search(problem, Clock(budget), seed, observer, "cpsat")
-        warm_start(search, lambda: heuristic_schedules(problem), hint)
+        warm_start(search, hint)
         return search.run(local_search=0.0)
 
 

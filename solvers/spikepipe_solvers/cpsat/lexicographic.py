@@ -9,7 +9,6 @@ negative lags that does not hold, and periods are tried one by one from the boun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -25,6 +24,8 @@ from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
 from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
 from spikepipe_solvers.finish import objective_key
+from spikepipe_solvers.modulo import modulo_schedules
+from spikepipe_solvers.portfolio import heuristic_schedules
 from spikepipe_solvers.search import DelaySearch
 
 #: Largest number of tensor places for which the memory model is built as an objective.
@@ -272,9 +273,13 @@ class Search:
             self.infeasible = self._report(proven=True)
 
 
-def warm_start(search: Search, candidates: Callable[[], list[tuple[str, Schedule]]], hint: Schedule | None) -> None:
-    """Offer a hint and the heuristics' schedules."""
+def warm_start(search: Search, hint: Schedule | None) -> None:
+    """Offer a hint and the heuristics' schedules; where all of them violate a limit, longer periods too."""
+    problem = search.problem
     if hint is not None:
         search.offer(hint, "hint")
-    for name, schedule in candidates():
+    for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
+    if search.incumbent is None and problem.mode == "periodic":
+        for schedule in modulo_schedules(problem, search.clock, search.seed, iterations=64):
+            search.offer(schedule, "modulo")

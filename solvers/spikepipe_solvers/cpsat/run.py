@@ -86,18 +86,21 @@ def run(
     status: list[cp_model.cp_model_pb2.CpSolverStatus | int] = []
     failure: list[BaseException] = []
 
+    done = threading.Event()  # an interrupted Thread.join would take the running thread for a stopped one (Python 3.11)
+
     def work() -> None:
         try:
             status.append(solver.solve(model, watch))
         except BaseException as error:  # noqa: BLE001  (handed to the waiting thread)
             failure.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=work, name="cp-sat", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="cp-sat", daemon=True).start()
     interrupted = False
-    while thread.is_alive():
+    while not done.is_set():
         try:
-            thread.join(0.02)
+            done.wait(0.02)
             if patience_s is not None and not clock.deterministic and time.perf_counter() - news[0] > patience_s:
                 solver.stop_search()
         except KeyboardInterrupt:

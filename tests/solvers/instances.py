@@ -1,0 +1,94 @@
+"""Small problems that every solver meets: both modes, the graphs and limits that tend to break solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import networkx as nx
+
+from spikepipe_sched import Interconnect, Limits, Network, Platform, Problem, SystolicArray, TrainingSetup, load_network
+from spikepipe_sched import lower as lowered
+from spikepipe_sched.network import Layer
+from tests.oracle import random_problem
+
+
+def arrays(count: int, *, memory_bytes: int | None = None, latency: int = 3) -> Platform:
+    """Equal 8 x 8 arrays."""
+    return Platform(
+        name="arrays",
+        classes={"array": SystolicArray(rows=8, cols=8, lanes=8, memory_bytes=memory_bytes)},
+        processors=("array",) * count,
+        interconnect=Interconnect(latency_cycles=latency, bandwidth_bytes_per_cycle=16),
+        clock_hz=10**9,
+    )
+
+
+def unlike() -> Platform:
+    """A large and two small arrays."""
+    classes = {"large": SystolicArray(rows=16, cols=16, lanes=16), "small": SystolicArray(rows=4, cols=8, lanes=8)}
+    return Platform(name="unlike", classes=classes, processors=("large", "small", "small"), interconnect=Interconnect(latency_cycles=10), clock_hz=10**9)
+
+
+def network_problem(name: str = "tiny", *, windows: int = 1, platform: Platform | None = None, **options: Any) -> Problem:
+    """A library network, lowered and compiled."""
+    machine = platform or arrays(3)
+    graph = lowered(load_network(name), TrainingSetup(batch=4, windows=windows), machine)
+    return Problem.from_graph(graph, machine, **{"mode": "periodic"} | options)
+
+
+def residual_problem(**options: Any) -> Problem:
+    """A skip over a recurrent layer."""
+    layers = (
+        Layer(name="first", kind="linear", inputs=("input",), out_features=12, neuron="lif"),
+        Layer(name="loop", kind="linear", inputs=("first",), out_features=12, neuron="lif", recurrent=True),
+        Layer(name="join", kind="add", inputs=("first", "loop")),
+        Layer(name="last", kind="linear", inputs=("join",), out_features=4, neuron="li"),
+    )
+    network = Network(name="residual", input_shape=(16,), time_steps=4, layers=layers)
+    return Problem.from_graph(lowered(network, TrainingSetup(batch=4, windows=2), arrays(2)), arrays(2), **{"mode": "periodic"} | options)
+
+
+def own_graph(processors: int = 3) -> Problem:
+    """A user's fork and join with nothing but durations."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for name, duration in {"split": 2, "a": 3, "b": 3, "c": 4, "join": 1}.items():
+        graph.add_node(name, duration=duration)
+    graph.add_edges_from([("split", x) for x in "abc"] + [(x, "join") for x in "abc"])
+    return Problem.from_graph(graph, processors)
+
+
+def ring() -> Problem:
+    """Tasks of different iterations that wait for each other: the recurrence decides the period."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for name in "xyz":
+        graph.add_node(name, duration=4)
+    graph.add_edge("x", "y")
+    graph.add_edge("y", "z")
+    graph.add_edge("z", "x", distance=2)
+    return Problem.from_graph(graph, 3)
+
+
+INSTANCES: dict[str, Callable[[], Problem]] = {
+    "tiny": network_problem,
+    "tiny, windows 4": lambda: network_problem(windows=4),
+    "tiny, unlike arrays": lambda: network_problem(windows=2, platform=unlike()),
+    "tiny, one processor": lambda: network_problem(platform=arrays(1)),
+    "tiny, delays at most 2": lambda: network_problem(limits=Limits(delay=2)),
+    "tiny, latest weights": lambda: network_problem(windows=2, weights="latest"),
+    "tiny, delays first": lambda: network_problem(objective=("delay", "traffic")),
+    "tiny, finite": lambda: network_problem(mode="finite", micro_batches=3),
+    "tiny, finite, traffic first": lambda: network_problem(mode="finite", micro_batches=2, objective=("traffic", "makespan")),
+    "tiny, little memory": lambda: network_problem(platform=arrays(2, memory_bytes=4000)),
+    "tiny, too little memory": lambda: network_problem(platform=arrays(2, memory_bytes=700)),
+    "tiny, period out of reach": lambda: network_problem(limits=Limits(period_cycles=300)),
+    "residual": residual_problem,
+    "residual, finite": lambda: residual_problem(mode="finite", micro_batches=2),
+    "recurrent": lambda: network_problem("braille_rnn", windows=2),
+    "own graph": own_graph,
+    "own graph, one processor": lambda: own_graph(1),
+    "ring": ring,
+    "unrolled": lambda: network_problem(unroll=2),
+    **{f"random periodic {seed}": lambda seed=seed: random_problem(seed, "periodic") for seed in range(8)},
+    **{f"random finite {seed}": lambda seed=seed: random_problem(seed, "finite") for seed in range(8)},
+}
