@@ -7,17 +7,27 @@ integers; floating point only proposes the multipliers of a bound that is then e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.problem import MAX_INT
+from spikepipe_sched.problem import MAX_DISTANCE, MAX_INT
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
 
 Ints = NDArray[np.int64]
+
+AREA: Final = "area: work / processors"
+LONGEST: Final = "longest task"
+RECURRENCE: Final = "recurrence: dependence cycles and delay limits"
+CRITICAL_PATH: Final = "critical path"
+LAYER_PATH: Final = "path: longest F..U over the period"
+RESIDENT: Final = "resident weights"
+TRIVIAL: Final = "trivial"
+#: Sources of the bounds that need no search: whoever has the problem can compute them again.
+COMBINATORIAL: Final = frozenset({AREA, LONGEST, RECURRENCE, CRITICAL_PATH, LAYER_PATH, RESIDENT, TRIVIAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +99,24 @@ def _dual_weights(by_class: Ints, counts: Ints) -> NDArray[np.object_]:
     return weights.astype(np.int64).astype(object) if weights.any() else np.ones(classes, dtype=object)
 
 
+def _counted(problem: Problem) -> NDArray[np.bool_]:
+    """(m,) The delay edges that D is about: all under ``stash``, those into F under ``latest``."""
+    into_forward = [problem.weights == "stash" or problem.tasks.kinds[t] == "F" for t in problem.instance.delay_target.tolist()]
+    return np.array(into_forward, dtype=bool)
+
+
 def has_positive_cycle(problem: Problem, period: int) -> bool:
     """Whether edges between iterations contradict each other at this period, processors aside.
 
     Along a cycle, start times return to themselves: the sum of (c + lag - distance * period) must
-    not be positive. Delay edges take part at their limits. Bellman-Ford on the fastest durations,
-    transfers 0.
+    not be positive. Delay edges take part at their limits: shifting all starts by one iteration
+    gives a schedule again, the mean of the K shifts is one with a single copy, and there a larger
+    delay only relaxes. Under ``latest`` only the edges into F are limited. Bellman-Ford on the
+    fastest durations, transfers 0.
     """
     instance, limits, k = problem.instance, problem.delay_limits, problem.unroll
-    limited = np.flatnonzero(limits[instance.delay_layer] < MAX_INT)
+    # Limits beyond any sensible delay are dropped, which is safe: times the period they could wrap around.
+    limited = np.flatnonzero(_counted(problem) & (limits[instance.delay_layer] <= MAX_DISTANCE))
     copies = np.arange(k)
     later = copies + limits[instance.delay_layer[limited]][:, None]
     source = np.concatenate([instance.source, (instance.delay_source[limited][:, None] * k + copies).ravel()])
@@ -126,7 +145,7 @@ def recurrence_bound(problem: Problem) -> int:
     if not (across & (instance.source != instance.target)).any() and (problem.delay_limits == MAX_INT).all():
         loops = instance.min_duration()[instance.source[across]] + instance.lag[across]
         return int((-(-loops // instance.distance[across])).max(initial=1))
-    low, high = 1, max(1, int(instance.min_duration().sum() + np.maximum(instance.lag, 0).sum() + np.maximum(instance.delay_lag, 0).sum()))
+    low, high = 1, max(1, int(instance.min_duration().sum() + np.maximum(instance.lag, 0).sum() + problem.unroll * np.maximum(instance.delay_lag, 0).sum()))
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if has_positive_cycle(problem, middle) else (low, middle)
@@ -141,10 +160,10 @@ def period_bound(problem: Problem) -> Bound:
     """
     longest = int(problem.instance.min_duration().max())
     return best(
-        Bound(value=area_bound(problem), source="area: work / processors"),
-        Bound(value=longest, source="longest task"),
-        Bound(value=recurrence_bound(problem), source="recurrence: dependence cycles and delay limits"),
-        Bound(value=1, source="trivial"),
+        Bound(value=area_bound(problem), source=AREA),
+        Bound(value=longest, source=LONGEST),
+        Bound(value=recurrence_bound(problem), source=RECURRENCE),
+        Bound(value=1, source=TRIVIAL),
     )
 
 
@@ -174,15 +193,16 @@ def _longest(order: Ints, source: Ints, target: Ints, lag: Ints, duration: Ints)
 
 def makespan_bound(problem: Problem) -> Bound:
     """Best bound on the makespan: tasks on a path run one after the other; work fits under the length."""
-    return best(Bound(value=critical_path(problem), source="critical path"), Bound(value=area_bound(problem), source="area: work / processors"))
+    return best(Bound(value=critical_path(problem), source=CRITICAL_PATH), Bound(value=area_bound(problem), source=AREA))
 
 
 def layer_paths(problem: Problem) -> Ints:
-    """(layers,) Longest path from a reader of layer l's weights to the end of U(l), that task included.
+    """(layers,) Longest path from a reader of layer l's weights to U(l)'s result for that reader.
 
     Along edges of distance 0, with the fastest durations and lags, transfers 0; 0 where no reader
-    reaches the update. In a schedule of period lambda a reader starts at s and U(l) ends at
-    s + path or later, and D_l * lambda must cover that: D_l >= ceil(path / lambda).
+    reaches the update. In a schedule of period lambda a reader starts at s, U(l) ends at s + path or
+    later (less or more the lag on the way back), and D_l * lambda must cover that:
+    D_l >= ceil(path / lambda).
     """
     tasks, edges = problem.tasks, problem.edges
     cycles = np.where(tasks.cycles < 0, np.iinfo(np.int64).max, tasks.cycles)
@@ -194,11 +214,11 @@ def layer_paths(problem: Problem) -> Ints:
     first = problem.instance.copy == 0
     order = [int(problem.instance.task[v]) for v in problem.instance.order.tolist() if first[v]]
     paths = np.zeros(len(problem.layers), dtype=np.int64)
-    readers: dict[tuple[int, int], set[int]] = {}
+    readers: dict[tuple[int, int], set[tuple[int, int]]] = {}  # (layer, update) -> (reader, lag)
     for e in np.flatnonzero(edges.delay_layer >= 0).tolist():
         if problem.weights == "latest" and tasks.kinds[int(edges.target[e])] != "F":
             continue
-        readers.setdefault((int(edges.delay_layer[e]), int(edges.source[e])), set()).add(int(edges.target[e]))
+        readers.setdefault((int(edges.delay_layer[e]), int(edges.source[e])), set()).add((int(edges.target[e]), int(edges.lag[e])))
     for (layer, update), starts in readers.items():
         to_update = [-MAX_INT] * len(duration)
         to_update[update] = duration[update]
@@ -206,40 +226,36 @@ def layer_paths(problem: Problem) -> Ints:
             for w, lag in successors[v]:
                 if to_update[w] > -MAX_INT:
                     to_update[v] = max(to_update[v], duration[v] + lag + to_update[w])
-        paths[layer] = max(int(paths[layer]), *(to_update[v] for v in starts), 0)
+        paths[layer] = max(int(paths[layer]), *(to_update[v] + lag for v, lag in starts if to_update[v] > -MAX_INT), 0)
     return paths
 
 
 def delay_bound(problem: Problem, period: int) -> Bound:
     """Best bound on the sum of D_l at a given period: each D_l >= max(1, ceil(K * path_l / period))."""
-    instance = problem.instance
-    counted = np.ones(len(instance.delay_edge), dtype=bool)
-    if problem.weights == "latest":  # there D is that of the edges into F
-        counted = np.array([problem.tasks.kinds[t] == "F" for t in instance.delay_target.tolist()], dtype=bool)
-    delayed = np.unique(instance.delay_layer[counted])
-    paths = layer_paths(problem)[delayed]
+    paths = layer_paths(problem)[np.unique(problem.instance.delay_layer)]
     each = np.maximum(1, -(-paths * problem.unroll // period))
-    return Bound(value=int(each.sum()), source="path: longest F..U over the period")
+    return Bound(value=int(each.sum()), source=LAYER_PATH)
 
 
 def traffic_bound(problem: Problem) -> Bound:
     """Nothing need cross where one processor can run everything; no better bound without search."""
-    return Bound(value=0, source="trivial")
+    return Bound(value=0, source=TRIVIAL)
 
 
 def memory_bound(problem: Problem) -> Bound:
     """What an update keeps for its own next run (weights, optimizer state) is always somewhere.
 
     Those bytes lie on the update's processor all the time, so the fullest processor holds at least
-    their mean, and at least the largest of them.
+    their mean, and at least the largest of them. A finite run that may take no time holds nothing.
     """
     edges, kinds = problem.edges, problem.tasks.kinds
     kept = (edges.source == edges.target) & (edges.distance == 1)
     if problem.mode == "finite":  # only an update's state outlives the micro-batches
         kept &= np.array([kinds[u] == "U" for u in edges.source.tolist()], dtype=bool)
+        kept &= bool(problem.instance.min_duration().any())
     tensors = {t for e in np.flatnonzero(kept).tolist() for t in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist()}
     sizes = [int(problem.tensor_bytes[t]) for t in sorted(tensors)]
-    return Bound(value=max([0, -(-sum(sizes) // len(problem.processors)), *sizes]), source="resident weights")
+    return Bound(value=max([0, -(-sum(sizes) // len(problem.processors)), *sizes]), source=RESIDENT)
 
 
 def objective_bound(problem: Problem, objective: str, length: int) -> Bound:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.memory import peak_memory
+from spikepipe_sched.problem import MAX_TIME
 from spikepipe_sched.step import callable_module
 from spikepipe_sched.traffic import flows, link_loads, traffic_bytes
 
@@ -108,6 +109,9 @@ def structure_violations(problem: Problem, schedule: Schedule) -> list[Violation
     instance = problem.instance
     if len(schedule.start) != instance.size:
         return [Violation(kind="tasks", message=f"the schedule has {len(schedule.start)} entries, the problem {instance.size}")]
+    latest = max(int(schedule.start.max()), schedule.period or 0)
+    if latest > MAX_TIME:  # sums of times must not wrap around
+        return [Violation(kind="start", message=f"a start or the period is {latest}, more than {MAX_TIME}")]
     if (schedule.period is None) == (problem.mode == "periodic"):
         return [Violation(kind="period", message=f"a {problem.mode} schedule {'needs a' if problem.mode == 'periodic' else 'has no'} period")]
     bad = np.flatnonzero((schedule.processor < 0) | (schedule.processor >= len(problem.processors)))
@@ -172,7 +176,9 @@ def layer_delays(problem: Problem, schedule: Schedule) -> tuple[Ints, Ints]:
 
     D is the least value >= 1 that satisfies precedence for all edges from the update: with K
     copies, reader copy i' uses update copy i = (i' - D) mod K, floor((i + D) / K) periods earlier.
-    Under ``stash`` both delays are over all edges, under ``latest`` over those into F, and the rest.
+    One D holds for all copies: where a layer's updates follow one another it is the largest of the
+    copies' own. Under ``stash`` both delays are over all edges, under ``latest`` over those into F,
+    and the rest; where only others read a layer, its forward delay is 1, the least there is.
     """
     instance, k = problem.instance, problem.unroll
     forward, backward = np.zeros(len(problem.layers), dtype=np.int64), np.zeros(len(problem.layers), dtype=np.int64)
@@ -203,13 +209,13 @@ def layer_delays(problem: Problem, schedule: Schedule) -> tuple[Ints, Ints]:
             forward[layer] = backward[layer] = smallest(mine)
             continue
         into_forward, others = mine & reads_forward, mine & ~reads_forward
-        forward[layer] = smallest(into_forward) if into_forward.any() else 0
+        forward[layer] = smallest(into_forward) if into_forward.any() else 1
         backward[layer] = smallest(others) if others.any() else forward[layer]
     return forward, backward
 
 
 def span_cycles(problem: Problem, schedule: Schedule) -> int:
-    """From the first start to the last result: end of a task plus its largest lag."""
+    """From the first start to the last result, of all copies: end of a task plus its largest lag."""
     instance, end = problem.instance, schedule.start + durations(problem, schedule)
     last = int(end.max())
     if len(instance.source):
@@ -236,7 +242,7 @@ def metrics(problem: Problem, schedule: Schedule) -> Metrics:
         delays=tuple((name, int(forward[i])) for name, i in named),
         backward_delays=tuple((name, int(backward[i])) for name, i in named),
         traffic_bytes=traffic_bytes(problem, flow, schedule.processor),
-        peak_memory_bytes=tuple(peak_memory(problem, schedule, flow).tolist()),
+        peak_memory_bytes=peak_memory(problem, schedule, flow),
         busy_cycles=tuple(busy.tolist()),
         utilisation=float(busy.sum()) / (count * length) if length else 0.0,
         mac_utilisation=macs / (elements * length) if length else 0.0,

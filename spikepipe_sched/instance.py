@@ -84,6 +84,12 @@ def edge_bytes(problem: Problem) -> Ints:
 
 def topological_order(n: int, source: Ints, target: Ints) -> Ints | None:
     """Kahn's algorithm in O(n + m), smallest index first within a level; None if there is a cycle."""
+    ready = _ready_in_turn(n, source, target)
+    return ready if len(ready) == n else None
+
+
+def _ready_in_turn(n: int, source: Ints, target: Ints) -> Ints:
+    """The nodes that no cycle keeps waiting, in topological order."""
     degree = np.bincount(target, minlength=n)
     by_source = np.argsort(source, kind="stable")
     start = np.searchsorted(source[by_source], np.arange(n + 1))
@@ -103,7 +109,7 @@ def topological_order(n: int, source: Ints, target: Ints) -> Ints | None:
         np.subtract.at(degree, hit, 1)
         candidates = np.unique(hit)
         frontier = candidates[degree[candidates] == 0]
-    return order if done == n else None
+    return order[:done]
 
 
 def expand(problem: Problem) -> Instance:
@@ -171,18 +177,12 @@ def expand(problem: Problem) -> Instance:
 
 def _on_cycle(problem: Problem, task: Ints, source: Ints, target: Ints) -> str:
     """Name of a task on a cycle: walk backwards among tasks that never become ready."""
-    n = len(task)
-    alive, degree = np.ones(n, dtype=bool), np.bincount(target, minlength=n)
-    stack = np.flatnonzero(degree == 0).tolist()
-    while stack:
-        v = stack.pop()
-        alive[v] = False
-        for w in target[source == v].tolist():
-            degree[w] -= 1
-            if degree[w] == 0:
-                stack.append(w)
-    node, seen = int(np.flatnonzero(alive)[0]), set[int]()
+    waiting = np.ones(len(task), dtype=bool)
+    waiting[_ready_in_turn(len(task), source, target)] = False
+    kept = waiting[source] & waiting[target]
+    before = dict(zip(target[kept].tolist(), source[kept].tolist(), strict=True))  # one of them is enough
+    node, seen = int(np.flatnonzero(waiting)[0]), set[int]()
     while node not in seen:
         seen.add(node)
-        node = int(next(s for s in source[target == node].tolist() if alive[s]))
+        node = before[node]
     return problem.tasks.names[int(task[node])]

@@ -83,17 +83,17 @@ def _resident(problem: Problem, schedule: Schedule, end: Ints) -> tuple[Ints, In
     return places, np.zeros(len(kept), dtype=np.int64), np.array(list(kept.values()), dtype=np.int64), problem.tensor_bytes[tensors]
 
 
-def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> Ints:
-    """(P,) Largest sum of live bytes at any time, over all iterations in flight."""
+def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[int, ...]:
+    """Largest sum of live bytes at any time, over all iterations in flight, on every processor."""
     place, begin, until, size = lifetimes(problem, schedule, flow)
-    peak = np.zeros(len(problem.processors), dtype=np.int64)
-    for p in range(len(peak)):
+    peak: list[int] = []
+    for p in range(len(problem.processors)):
         mine = (place == p) & (until > begin)
         a, b, bytes_ = begin[mine], until[mine], size[mine]
         base = 0
         if schedule.period is not None:
             whole, rest = np.divmod(b - a, schedule.period)
-            base = int((whole * bytes_).sum())
+            base = sum(count * tensor for count, tensor in zip(whole.tolist(), bytes_.tolist(), strict=True) if count)  # may exceed int64
             some = rest > 0
             a, bytes_ = a[some] % schedule.period, bytes_[some]
             b = a + rest[some]
@@ -103,5 +103,5 @@ def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> Ints:
         # Intervals are half-open: at one time, ends come before begins.
         time, change = np.concatenate([a, b]), np.concatenate([bytes_, -bytes_])
         live = np.cumsum(change[np.lexsort((change, time))])
-        peak[p] = base + (int(live.max()) if live.size else 0)
-    return peak
+        peak.append(base + (int(live.max()) if live.size else 0))
+    return tuple(peak)

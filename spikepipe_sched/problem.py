@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -29,10 +30,13 @@ OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: Largest time, size or count accepted in a problem: sums of a million of them stay within int64.
 MAX_INT: Final = 2**42
-#: Largest distance of an edge, in iterations: distance times period stays within int64.
+#: Largest distance of an edge, in iterations.
 MAX_DISTANCE: Final = 2**16
-#: Most copies times processors: what is written out in memory.
-MAX_CELLS: Final = 10**9
+#: Latest start and longest period of a schedule, and most cycles of work in a problem: distance times
+#: period stays within int64.
+MAX_TIME: Final = 2**46
+#: Most durations, edges and pairs of delayed copies: what is written out in memory.
+MAX_CELLS: Final = 10**8
 
 
 def ints(values: Any) -> Ints:
@@ -40,8 +44,9 @@ def ints(values: Any) -> Ints:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise InputError(f"expected whole numbers, got {array.dtype}")
+    fits = array.size == 0 or (int(array.min()) >= -MAX_INT and int(array.max()) <= MAX_INT)  # before a cast could wrap
+    require(fits, f"a number is larger than {MAX_INT}")
     array = np.array(array, dtype=np.int64)
-    require(array.size == 0 or int(np.abs(array).max()) <= MAX_INT, f"a number is larger than {MAX_INT}")
     array.flags.writeable = False
     return array
 
@@ -113,12 +118,13 @@ class Limits:
     span_cycles: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("period_cycles", "makespan_cycles", "delay", "span_cycles"):
-            value = getattr(self, name)
-            require(value is None or 1 <= value <= MAX_INT, f"limits: {name} must be between 1 and {MAX_INT}, got {value}")
-        require(self.traffic_bytes is None or self.traffic_bytes >= 0, f"limits: traffic_bytes must not be negative, got {self.traffic_bytes}")
-        for layer, value in self.layer_delay:
-            require(value >= 1, f"limits: the delay of layer '{layer}' must be at least 1, got {value}")
+        named: list[tuple[str, Any, int]] = [(name, getattr(self, name), 1) for name in ("period_cycles", "makespan_cycles", "delay", "span_cycles")]
+        named.append(("traffic_bytes", self.traffic_bytes, 0))
+        named += [(f"the delay of layer '{layer}'", value, 1) for layer, value in self.layer_delay]
+        for name, value, low in named:
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            most = 2**63 - 1 if name == "traffic_bytes" else MAX_INT  # a sum of sizes
+            require(value is None or (whole and low <= value <= most), f"limits: {name} must be a whole number between {low} and {most}, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,40 +234,32 @@ class Problem:
 
 
 def _validate(problem: Problem) -> None:
-    tasks, edges = problem.tasks, problem.edges
-    n, m, c = len(tasks.names), len(edges.source), len(problem.classes)
-    require(n >= 1, "problem: it has no tasks")
-    require(len(set(tasks.names)) == n, "problem: two tasks have the same name")
-    require(problem.processors, "problem: it has no processors")
-    require(len({p.name for p in problem.processors}) == len(problem.processors), "problem: two processors have the same name")
-    for processor in problem.processors:
-        require(0 <= processor.kind < c, f"problem: processor '{processor.name}' has an unknown class")
-        require(processor.processing_elements >= 1, f"problem: processor '{processor.name}' needs at least one processing element")
-        require(processor.memory_bytes is None or processor.memory_bytes >= 1, f"problem: memory_bytes of processor '{processor.name}' must be at least 1")
-    require(tasks.cycles.shape == (n, c), "problem: cycles must have one row per task and one column per class")
-    require(tasks.cycles.size == 0 or int(tasks.cycles.min()) >= -1, "problem: cycles must not be negative")
-    available = np.zeros(c, dtype=bool)
-    available[[p.kind for p in problem.processors]] = True
-    stuck = np.flatnonzero((tasks.cycles[:, available] < 0).all(axis=1))
-    require(stuck.size == 0, f"problem: no processor can run task '{tasks.names[int(stuck[0])] if stuck.size else ''}'")
-    for column in (tasks.macs, tasks.weight_bytes, tasks.output_bytes, tasks.stash_bytes, problem.tensor_bytes):
-        require(column.size == 0 or int(column.min()) >= 0, "problem: sizes must not be negative")
-    for column in (edges.source, edges.target):
-        require(column.size == 0 or (0 <= int(column.min()) and int(column.max()) < n), "problem: an edge names an unknown task")
-    delayed = edges.delay_layer >= 0
-    require(bool(((edges.distance >= 0) ^ delayed).all()), "problem: an edge needs either a distance >= 0 or a delay layer")
-    for e in np.flatnonzero(delayed):
-        require(tasks.kinds[int(edges.source[e])] == "U", f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U")
-    require(m == 0 or int(edges.distance.max()) <= MAX_DISTANCE, f"problem: an edge has a distance above {MAX_DISTANCE}")
-    require(m == 0 or int(edges.tensor_ptr[-1]) == len(edges.tensor), "problem: tensor_ptr does not fit")
+    _validate_options(problem)
+    _validate_processors(problem)
+    _validate_tasks(problem)
+    _validate_edges(problem)
+    tasks, edges, copies = problem.tasks, problem.edges, problem.unroll * problem.micro_batches
+    delayed = int((edges.delay_layer >= 0).sum()) * problem.unroll  # each pair of an update's and a reader's copy
+    cells = copies * (len(tasks.names) * len(problem.processors) + len(edges.source) + delayed)
+    require(cells <= MAX_CELLS, f"problem: tasks x copies x processors and edges x copies are {cells} in all, more than {MAX_CELLS}")
+    # In floating point, which is exact enough here and cannot wrap around.
+    work = copies * (float(tasks.cycles.max(axis=1).sum(dtype=float)) + float(np.abs(edges.lag).sum(dtype=float)))
+    require(work <= MAX_TIME, f"problem: the tasks and lags of all copies take about {work:.3g} cycles, more than {MAX_TIME}")
+    moved = copies * float(problem.tensor_bytes[edges.tensor].sum(dtype=float))
+    require(moved <= 2**62, f"problem: the tensors of all edges have about {moved:.3g} bytes, more than {2**62}")
+
+
+def _validate_options(problem: Problem) -> None:
+    require(problem.weights in ("stash", "latest"), f"problem: weights must be stash or latest, got '{problem.weights}'")
     require(problem.unroll >= 1, f"problem: unroll must be at least 1, got {problem.unroll}")
     require(problem.micro_batches >= 1, f"problem: micro_batches must be at least 1, got {problem.micro_batches}")
-    require(problem.mode == "finite" or problem.micro_batches == 1, "problem: micro_batches belong to finite mode; use mode='finite'")
-    require(problem.mode == "periodic" or problem.unroll == 1, "problem: unroll belongs to periodic mode; use mode='periodic'")
-    cells = n * problem.unroll * problem.micro_batches * len(problem.processors)
-    require(cells <= MAX_CELLS, f"problem: tasks x copies x processors is {cells}, more than {MAX_CELLS}")
+    periodic = problem.mode == "periodic"
+    require(not periodic or problem.micro_batches == 1, "problem: micro_batches belong to finite mode; use mode='finite'")
+    require(periodic or problem.unroll == 1, "problem: unroll belongs to periodic mode; use mode='periodic'")
+    require(periodic or problem.limits.period_cycles is None, "limits: a finite schedule has no period; limit makespan_cycles")
+    require(not periodic or problem.limits.makespan_cycles is None, "limits: a periodic schedule has no makespan; limit period_cycles or span_cycles")
     require(len(set(problem.layers)) == len(problem.layers), "problem: two layers have the same name")
-    require(len(set(problem.classes)) == c, "problem: two processor classes have the same name")
+    require(len(set(problem.tensors)) == len(problem.tensors), "problem: two tensors have the same name")
     require(problem.clock_hz is None or problem.clock_hz >= 1, f"problem: clock_hz must be at least 1, got {problem.clock_hz}")
     require(problem.samples_per_iteration is None or problem.samples_per_iteration >= 1, f"problem: samples_per_iteration must be at least 1, got {problem.samples_per_iteration}")
     known = OBJECTIVES[problem.mode]
@@ -270,3 +268,60 @@ def _validate(problem: Problem) -> None:
     require(len(set(problem.objective)) == len(problem.objective), "problem: an objective is named twice")
     for layer, _ in problem.limits.layer_delay:
         require(layer in problem.layers, f"limits: there is no layer '{layer}' to limit the delay of")
+
+
+def _validate_processors(problem: Problem) -> None:
+    c, link = len(problem.classes), problem.interconnect
+    require(len(set(problem.classes)) == c, "problem: two processor classes have the same name")
+    require(problem.processors, "problem: it has no processors")
+    require(len({p.name for p in problem.processors}) == len(problem.processors), "problem: two processors have the same name")
+    for processor in problem.processors:
+        require(0 <= processor.kind < c, f"problem: processor '{processor.name}' has an unknown class")
+        require(processor.processing_elements >= 1, f"problem: processor '{processor.name}' needs at least one processing element")
+        require(processor.memory_bytes is None or processor.memory_bytes >= 1, f"problem: memory_bytes of processor '{processor.name}' must be at least 1")
+    for name, value in (("latency_cycles", link.latency_cycles), ("bandwidth_bytes_per_cycle", link.bandwidth_bytes_per_cycle)):
+        require(value <= MAX_INT, f"problem: the interconnect's {name} must be at most {MAX_INT}, got {value}")
+
+
+def _validate_tasks(problem: Problem) -> None:
+    tasks = problem.tasks
+    n, c = len(tasks.names), len(problem.classes)
+    require(n >= 1, "problem: it has no tasks")
+    require(len(set(tasks.names)) == n, "problem: two tasks have the same name")
+    columns = (tasks.kinds, tasks.parts, tasks.layer, tasks.window, tasks.macs, tasks.weight_bytes, tasks.output_bytes, tasks.stash_bytes)
+    require(all(len(column) == n for column in columns), "problem: every column of the tasks must have one entry per task")
+    require(tasks.cycles.shape == (n, c), "problem: cycles must have one row per task and one column per class")
+    require(int(tasks.cycles.min()) >= -1, "problem: cycles must not be negative")
+    require(-1 <= int(tasks.layer.min()) and int(tasks.layer.max()) < len(problem.layers), "problem: a task names an unknown layer")
+    available = np.zeros(c, dtype=bool)
+    available[[p.kind for p in problem.processors]] = True
+    stuck = np.flatnonzero((tasks.cycles[:, available] < 0).all(axis=1))
+    require(stuck.size == 0, f"problem: no processor can run task '{tasks.names[int(stuck[0])] if stuck.size else ''}'")
+    for column in (tasks.macs, tasks.weight_bytes, tasks.output_bytes, tasks.stash_bytes, problem.tensor_bytes):
+        require(column.size == 0 or int(column.min()) >= 0, "problem: sizes must not be negative")
+
+
+def _validate_edges(problem: Problem) -> None:
+    tasks, edges = problem.tasks, problem.edges
+    n, m = len(tasks.names), len(edges.source)
+    columns = (edges.target, edges.distance, edges.delay_layer, edges.lag, edges.tensor_ptr[1:])
+    require(all(len(column) == m for column in columns), "problem: every column of the edges must have one entry per edge")
+    for column in (edges.source, edges.target):
+        require(m == 0 or (0 <= int(column.min()) and int(column.max()) < n), "problem: an edge names an unknown task")
+    require(m == 0 or int(edges.delay_layer.max()) < len(problem.layers), "problem: an edge names an unknown delay layer")
+    delayed = edges.delay_layer >= 0
+    require(bool(((edges.distance >= 0) ^ delayed).all()), "problem: an edge needs either a distance >= 0 or a delay layer")
+    for e in np.flatnonzero(delayed):
+        require(tasks.kinds[int(edges.source[e])] == "U", f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U")
+    require(m == 0 or int(edges.distance.max()) <= MAX_DISTANCE, f"problem: an edge has a distance above {MAX_DISTANCE}")
+    pointer, size = edges.tensor_ptr, len(problem.tensors)
+    whole = int(pointer[0]) == 0 and int(pointer[-1]) == len(edges.tensor) and bool((np.diff(pointer) >= 0).all())
+    require(whole and len(problem.tensor_bytes) == size, "problem: tensor_ptr does not fit")
+    require(edges.tensor.size == 0 or (0 <= int(edges.tensor.min()) and int(edges.tensor.max()) < size), "problem: an edge carries an unknown tensor")
+    carried = np.stack([np.repeat(np.arange(m), np.diff(pointer)), edges.tensor])
+    require(np.unique(carried, axis=1).shape == carried.shape, "problem: an edge carries the same tensor twice")
+    if problem.mode == "finite":  # the updates come last: what follows one belongs to the next iteration
+        update = np.array([kind == "U" for kind in tasks.kinds])
+        for e in np.flatnonzero(update[edges.source] & ~update[edges.target] & (edges.distance == 0)).tolist():
+            u, v = tasks.names[int(edges.source[e])], tasks.names[int(edges.target[e])]
+            raise InputError(f"problem: in finite mode updates come last, but '{v}' waits for the update '{u}' of its own iteration; give the edge a distance >= 1 or the task '{u}' another kind than U")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,17 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("processor", "start"):
-            array = np.array(getattr(self, name), dtype=np.int64)
+            given = np.asarray(getattr(self, name))
+            fits = given.size == 0 or (given.dtype.kind in "iu" and int(given.max()) < 2**63)
+            require(fits, f"schedule: {name} must be whole numbers that fit in 64 bits")
+            array = np.array(given, dtype=np.int64)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        require(self.processor.shape == self.start.shape, "schedule: processor and start must have the same length")
-        require(self.period is None or self.period >= 1, f"schedule: the period must be at least 1, got {self.period}")
+        require(self.processor.ndim == 1 and self.processor.shape == self.start.shape, "schedule: processor and start must be rows of the same length")
+        if self.period is not None:
+            period: Any = self.period
+            require(isinstance(period, Integral) and not isinstance(period, bool) and period >= 1, f"schedule: the period must be a whole number of at least 1, got {period}")
+            object.__setattr__(self, "period", int(period))
 
     def __eq__(self, other: Any) -> bool:
         return (

@@ -94,13 +94,13 @@ def traffic_bytes(problem: Problem, flow: Flows, processor: Ints) -> int:
 
 
 def link_loads(problem: Problem, flow: Flows, processor: Ints, length_cycles: int) -> tuple[tuple[str, str, float], ...]:
-    """(from, to, load): cycles the link's transfers take, ceil(bytes / bandwidth) each, / length."""
+    """(from, to, load): cycles the link's transfers take, ceil(bytes / bandwidth) each, / length (at least 1)."""
     tensor, sender, receiver = crossings(flow, processor)
     cycles = -(-problem.tensor_bytes[tensor] // problem.interconnect.bandwidth_bytes_per_cycle)
     count = len(problem.processors)
     load = np.bincount(sender * count + receiver, weights=cycles, minlength=count * count)
     names = [p.name for p in problem.processors]
-    return tuple((names[link // count], names[link % count], float(load[link]) / length_cycles) for link in np.flatnonzero(load).tolist())
+    return tuple((names[link // count], names[link % count], float(load[link]) / max(length_cycles, 1)) for link in np.flatnonzero(load).tolist())
 
 
 def moved_bytes(problem: Problem) -> int:

@@ -235,7 +235,6 @@ class Oracle:
                     for q, (since, last) in arrive.items():
                         sent = here & (place[:, f.target] == q)
                         arrive[q] = (np.where(sent, np.maximum(since, end[:, f.source]), since), np.where(sent, np.maximum(last, read), last))
-                        since, last = arrive[q]
                 lives.append((p, begin, until, size))
                 lives.extend((q, since, last, size) for q, (since, last) in arrive.items())
         if period is None:

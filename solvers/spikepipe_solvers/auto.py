@@ -35,7 +35,7 @@ class Auto:
         from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
 
         search = Search(problem, Clock(budget), seed, observer, "auto")
-        warm_start(search, hint)
+        warm_start(search, hint, modulo=True)
         return search.run(local_search=0.3)
 
 

@@ -10,6 +10,8 @@ breaks ties towards short lifetimes; the result is rounded and re-checked by the
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
@@ -38,11 +40,11 @@ def retime(problem: Problem, schedule: Schedule) -> Schedule:
     u, v = instance.source[~loops], instance.target[~loops]
     w = need(u, v, instance.lag[~loops], instance.transfer[~loops]) - instance.distance[~loops]
     du, dv, layer = instance.delay_source, instance.delay_target, instance.delay_layer
+    paid = np.ones(len(du), dtype=bool)
     if problem.weights == "latest":  # only F's delay is bounded and paid for
-        forward = np.array([problem.tasks.kinds[t] == "F" for t in dv.tolist()], dtype=bool)
-        du, dv, layer = du[forward], dv[forward], layer[forward]
-    keep = slice(None) if problem.weights == "stash" else forward
-    dw = need(du, dv, instance.delay_lag[keep], instance.delay_transfer[keep])
+        paid = np.array([problem.tasks.kinds[t] == "F" for t in dv.tolist()], dtype=bool)
+    du, dv, layer = du[paid], dv[paid], layer[paid]
+    dw = need(du, dv, instance.delay_lag[paid], instance.delay_transfer[paid])
     layers, column = np.unique(layer, return_inverse=True)
     m, d = len(u), len(du)
     row = np.arange(m + d)
@@ -59,7 +61,7 @@ def retime(problem: Problem, schedule: Schedule) -> Schedule:
     upper: list[float | None] = [None if x >= MAX_INT else float(x) for x in limits.tolist()]
     solution = linprog(
         cost,
-        A_ub=matrix.tocsr(),
+        A_ub=cast("Any", matrix.tocsr()),  # the stubs know no sparse matrices
         b_ub=-np.concatenate([w, dw]).astype(float),
         bounds=[(0.0, 4.0 * n + 4.0)] * n + [(1.0, x) for x in upper],
         method="highs",

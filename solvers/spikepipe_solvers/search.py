@@ -23,7 +23,7 @@ from spikepipe_solvers.lists import upward_rank
 from spikepipe_solvers.retime import retime
 
 #: Called with every new best schedule.
-OnBest = Callable[[Schedule], None]
+OnBest = Callable[[Schedule], object]
 
 #: Weight of the unrounded delays in the energy, and the annealing temperatures [iterations of delay].
 SMOOTH, HOT, COLD = 0.4, 0.5, 0.02

@@ -37,7 +37,10 @@ def periods(limit: float) -> None:
             problem = library_problem(entry.name, count, 4, objective=("period",))
             result = solve(problem, "auto", time_limit_s=limit)
             cut = contiguous_cut(problem)
-            assert result.objective is not None and result.bound is not None and result.gap is not None and cut is not None
+            assert result.objective is not None
+            assert result.bound is not None
+            assert result.gap is not None
+            assert cut is not None
             speedup, most = cut.load_cycles / result.objective, cut.load_cycles / result.bound
             speedups.append(speedup)
             worst = max(worst, result.gap)
@@ -54,10 +57,14 @@ def delays(limit: float) -> None:
             assert least is not None
             problem = library_problem(network, 4, windows, objective=("delay",), limits=Limits(period_cycles=least * 101 // 100))
             result = solve(problem, "auto", time_limit_s=limit)
-            assert result.schedule is not None and result.schedule.period is not None
+            assert result.schedule is not None
+            assert result.schedule.period is not None
             level = result.objectives[0]
             ratio = result.schedule.period / least
-            print(f"{network:18s} windows {windows}: period {ratio:.4f} of the least, delays {level.value}, bound {level.bound} ({level.bound_source}), {result.status}", flush=True)
+            print(
+                f"{network:18s} windows {windows}: period {ratio:.4f} of the least, delays {level.value}, bound {level.bound} ({level.bound_source}), {result.status}",
+                flush=True,
+            )
 
 
 def cpu_seconds(command: list[str]) -> float:
@@ -99,7 +106,10 @@ def agreement(count: float) -> None:
                 raise SystemExit(f"{mode} problem {seed - 1}: brute force {best}, cpsat {result.key()}")
             else:
                 agreed += 1
-        print(f"{mode}: {agreed} optima equal, {infeasible} proven infeasible by both, {open_} left open by cpsat; {time.process_time() - began:.0f} s CPU", flush=True)
+        print(
+            f"{mode}: {agreed} optima equal, {infeasible} proven infeasible by both, {open_} left open by cpsat; {time.process_time() - began:.0f} s CPU",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ class CpSat:
         from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
 
         search = Search(problem, Clock(budget), seed, observer, "cpsat")
-        warm_start(search, hint)
+        warm_start(search, hint, modulo=False)
         return search.run(local_search=0.0)
 
 

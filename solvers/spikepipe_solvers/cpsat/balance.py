@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 def balance_exactly(
-    problem: Problem, hint: Ints, lower: int, clock: Clock, *, seed: int, share: float, on_best: Callable[[int], None] | None = None, on_bound: Callable[[int], None] | None = None
+    problem: Problem, hint: Ints, lower: int, clock: Clock, *, seed: int, share: float, patience_s: float | None = None
 ) -> tuple[Ints, int, Outcome]:
     """Assignment (N,) of least largest load, a proven bound on it, and how the search ended.
 
@@ -27,6 +27,8 @@ def balance_exactly(
     types, kind, counts = np.unique(instance.duration, axis=0, return_inverse=True, return_counts=True)
     kind = kind.ravel()
     model, count = cp_model.CpModel(), len(problem.processors)
+    groups, weights = _like_processors(types), _rank_weights(types, counts)
+    hint = _sorted_within(hint, groups, weights[kind])
     upper = int(loads(instance.duration, hint).max())
     largest = model.new_int_var(lower, upper, "load")
     number: list[list[cp_model.IntVar]] = []
@@ -39,14 +41,13 @@ def balance_exactly(
             model.add_hint(number[t][p], int(((kind == t) & (hint == p)).sum()))
     for p in range(count):
         model.add(cp_model.LinearExpr.sum(load[p]) <= largest)
+    for group in groups:  # like processors in decreasing order of the long tasks they run
+        for p, q in pairwise(group):
+            model.add(sum(int(w) * (number[t][p] - number[t][q]) for t, w in enumerate(weights.tolist()) if w) >= 0)
     model.add(cp_model.LinearExpr.sum([x for row in load for x in row]) <= count * largest)
     model.minimize(largest)
 
-    def report(callback: cp_model.CpSolverSolutionCallback) -> None:
-        if on_best is not None:
-            on_best(int(callback.objective_value))
-
-    outcome = run(model, clock, seed=seed, share=share, report=report, on_bound=on_bound)
+    outcome = run(model, clock, seed=seed, share=share, patience_s=patience_s)
     bound = max(lower, outcome.bound)
     if not outcome.found:
         return hint, bound, outcome
@@ -55,6 +56,35 @@ def balance_exactly(
         members = np.flatnonzero(kind == t)
         processor[members] = _spread(hint[members], [outcome.solver.value(x) for x in number[t]])
     return processor, bound, outcome
+
+
+def _like_processors(types: Ints) -> list[list[int]]:
+    """Processors on which every task takes the same time."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for p, column in enumerate(types.T.tolist()):
+        groups.setdefault(tuple(column), []).append(p)
+    return list(groups.values())
+
+
+def _rank_weights(types: Ints, counts: Ints) -> Ints:
+    """(types,) Weights whose sum over a processor's copies compares numbers of the longest types, lexicographically."""
+    base = int(counts.max()) + 1
+    levels = max(1, min(4, int(40 / np.log2(base))))
+    weights = np.zeros(len(types), dtype=np.int64)
+    longest = np.argsort(-types.max(axis=1), kind="stable")[:levels]
+    weights[longest] = [base ** (levels - 1 - i) for i in range(len(longest))]
+    return weights
+
+
+def _sorted_within(processor: Ints, groups: list[list[int]], weight: Ints) -> Ints:
+    """The same assignment with like processors renamed in decreasing order of their weights; ``weight`` (N,) of the copies."""
+    total = np.zeros(sum(len(group) for group in groups), dtype=np.int64)
+    np.add.at(total, processor, weight)
+    new = np.arange(len(total))
+    for group in groups:
+        for target, p in zip(group, sorted(group, key=lambda p: -int(total[p])), strict=True):
+            new[p] = target
+    return new[processor]
 
 
 def _spread(before: Ints, wanted: list[int]) -> Ints:

@@ -82,7 +82,8 @@ class Constraints:
             return
         kinds = self.problem.tasks.kinds
         for u, w, layer, lag, transfer in zip(
-            *(a.tolist() for a in (instance.delay_source, instance.delay_target, instance.delay_layer, instance.delay_lag, instance.delay_transfer)), strict=True
+            *(a.tolist() for a in (instance.delay_source, instance.delay_target, instance.delay_layer, instance.delay_lag, instance.delay_transfer)),
+            strict=True,
         ):
             delay = v.delay[layer] if kinds[w] == "F" else v.backward_delay[layer]
             self.model.add(v.start[w] + delay * v.period >= v.end[u] + lag + (transfer * v.apart(u, w) if transfer else 0))

@@ -32,7 +32,7 @@ from spikepipe_solvers.search import DelaySearch
 MEMORY_PLACES = 4000
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
-PATIENCE_S = 0.5
+PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
 #: Steps of local search (up to a millisecond each) that a share of 1 stands for.
 LOCAL_STEPS = 20_000
 
@@ -126,7 +126,13 @@ class Search:
     def _conclude(self) -> Result:
         provenance = Provenance(solver=self.name, version=__version__, interrupted=self.interrupted, winner=self.winner)
         if self.incumbent is None:
-            return conclude(self.problem, None, provenance=provenance, infeasibility=self.infeasible or self._report(proven=False), proven_infeasible=self.infeasible is not None)
+            return conclude(
+                self.problem,
+                None,
+                provenance=provenance,
+                infeasibility=self.infeasible or self._report(proven=False),
+                proven_infeasible=self.infeasible is not None,
+            )
         return conclude(self.problem, self.incumbent, bounds=self.bounds, provenance=provenance)
 
     def _report(self, *, proven: bool) -> Infeasibility:
@@ -176,7 +182,7 @@ class Search:
             share=share,
             patience_s=PATIENCE_S if level in TIE_BREAKERS and level != problem.objective[0] else None,
             lower=lower,
-            on_schedule=lambda s: self.offer(s, "cpsat") and None,
+            on_schedule=lambda s: self.offer(s, "cpsat"),
             on_bound=on_bound,
         )
         self.interrupted |= outcome.interrupted
@@ -188,7 +194,9 @@ class Search:
             self.infeasible = self._report(proven=True)
 
     def _memory_places(self) -> int:
-        producing = len(np.unique(np.stack([self.problem.edges.tensor, np.repeat(self.problem.edges.source, np.diff(self.problem.edges.tensor_ptr))]), axis=1)[0])
+        producing = len(
+            np.unique(np.stack([self.problem.edges.tensor, np.repeat(self.problem.edges.source, np.diff(self.problem.edges.tensor_ptr))]), axis=1)[0]
+        )
         return producing * len(self.problem.processors) ** 2 * self.problem.micro_batches
 
     # -- the period --------------------------------------------------------------------------------------
@@ -219,7 +227,9 @@ class Search:
         target = self._loads(assignment)
         if target > known.value and not self.clock.expired():
             # The least largest load bounds every period, coupled or not.
-            assignment, bound, outcome = balance_exactly(problem, assignment, known.value, self.clock, seed=self.seed, share=share * 0.6)
+            assignment, bound, outcome = balance_exactly(
+                problem, assignment, known.value, self.clock, seed=self.seed, share=share * 0.6, patience_s=BALANCE_PATIENCE_S
+            )
             self.interrupted |= outcome.interrupted
             self.raise_bound("period", bound, "CP-SAT: load balancing")
             target = self._loads(assignment)
@@ -238,7 +248,7 @@ class Search:
 
     def _decode(self, period: int, assignments: list[list[int]], local_search: float) -> None:
         """Schedules at a period from modulo list scheduling and local search."""
-        search = DelaySearch(self.problem, period, self.seed, lambda s: self.offer(s, "modulo") and None)
+        search = DelaySearch(self.problem, period, self.seed, lambda s: self.offer(s, "modulo"))
         clock = self.clock if self.clock.deterministic else Clock(self.clock.budget, 0.3 * self.clock.left() / self.clock.budget.time_limit_s)
         # Up to some forty copies CP-SAT alone does better; beyond, local search gains with size.
         worth = min(1.0, max(0, self.problem.instance.size - 40) / 100)
@@ -273,13 +283,13 @@ class Search:
             self.infeasible = self._report(proven=True)
 
 
-def warm_start(search: Search, hint: Schedule | None) -> None:
-    """Offer a hint and the heuristics' schedules; where all of them violate a limit, longer periods too."""
+def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
+    """Offer a hint and the heuristics' schedules; those of ``modulo`` if asked for, or if no other is feasible."""
     problem = search.problem
     if hint is not None:
         search.offer(hint, "hint")
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
-    if search.incumbent is None and problem.mode == "periodic":
-        for schedule in modulo_schedules(problem, search.clock, search.seed, iterations=64):
+    if problem.mode == "periodic" and (modulo or search.incumbent is None):
+        for schedule in modulo_schedules(problem, search.clock, search.seed):
             search.offer(schedule, "modulo")

@@ -13,7 +13,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from spikepipe_solvers.cpsat.traffic import model_flows
-from spikepipe_solvers.cpsat.variables import Variables
+from spikepipe_solvers.cpsat.variables import Expression, Variables
 
 Bool = cp_model.IntVar
 
@@ -24,7 +24,7 @@ class MemoryModel:
     def __init__(self, variables: Variables) -> None:
         self.v, self.model, self.problem = variables, variables.model, variables.problem
         self.latest = variables.horizon + ((max(0, variables.horizon // variables.period) + 4) * variables.period if variables.period else 0)
-        self.lives: list[list[tuple[Bool, cp_model.LinearExprT, cp_model.LinearExprT, int]]] = [[] for _ in self.problem.processors]
+        self.lives: list[list[tuple[Bool, Expression, Expression, int]]] = [[] for _ in self.problem.processors]
         self._tensors()
         if variables.period is None:
             self._resident()
@@ -64,7 +64,7 @@ class MemoryModel:
                     here = v.place[u][p]
                     if here is None:
                         continue
-                    distance: cp_model.LinearExprT = int(flow.distance[r])
+                    distance: Expression = int(flow.distance[r])
                     if v.period is not None and (u, w) in layer_of:
                         distance = v.delay[layer_of[u, w]] if kinds[w] == "F" else v.backward_delay[layer_of[u, w]]
                     until = v.end[w] + distance * (v.period or 0)
@@ -133,12 +133,12 @@ class MemoryModel:
                         model.add_implication(there, present)
                         model.add(end >= v.end[w]).only_enforce_if(there)
 
-    def limit(self, p: int, capacity: cp_model.LinearExprT, most: int) -> None:
+    def limit(self, p: int, capacity: Expression, most: int) -> None:
         """Live bytes on processor p never exceed ``capacity`` (an expression of at most ``most``)."""
         model, period = self.model, self.v.period
         intervals: list[cp_model.IntervalVar] = []
         demands: list[int] = []
-        whole: list[cp_model.LinearExprT] = []
+        whole: list[Expression] = []
         for i, (present, begin, end, size) in enumerate(self.lives[p]):
             length = model.new_int_var(0, self.latest, f"len_{p}_{i}")
             model.add(length >= end - begin).only_enforce_if(present)

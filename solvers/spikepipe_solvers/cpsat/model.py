@@ -112,7 +112,9 @@ class ScheduleModel:
                     model.add_hint(literal, int(hint.processor[copy]) == p)
             start = int(hint.start[copy])
             if self.period is None:
-                model.add_hint(v.start[copy], start)  # pyright: ignore[reportArgumentType]
+                variable = v.start[copy]
+                assert isinstance(variable, cp_model.IntVar)  # finite starts are plain variables
+                model.add_hint(variable, start)
             elif hint.period is not None:
                 stage, phase = divmod(start, hint.period)  # keeps stage and phase: feasible at longer periods
                 model.add_hint(v.stage[copy], stage)
@@ -133,7 +135,7 @@ class ScheduleModel:
         share: float = 1.0,
         patience_s: float | None = None,
         lower: int = 0,
-        on_schedule: Callable[[Schedule], None] | None = None,
+        on_schedule: Callable[[Schedule], object] | None = None,
         on_bound: Callable[[int], None] | None = None,
     ) -> tuple[Outcome, Schedule | None]:
         """Minimise one level (or just find a schedule); ``lower`` is a proven bound on it."""
@@ -146,7 +148,9 @@ class ScheduleModel:
             if on_schedule is not None:
                 on_schedule(self._schedule(callback.value))
 
-        outcome = run(self.model, clock, seed=seed, share=share, patience_s=patience_s, linearization=0 if level == "delay" else 1, report=report, on_bound=on_bound)
+        outcome = run(
+            self.model, clock, seed=seed, share=share, patience_s=patience_s, linearization=0 if level == "delay" else 1, report=report, on_bound=on_bound
+        )
         return outcome, self._schedule(outcome.solver.value) if outcome.found else None
 
     def _schedule(self, value: Callable[[cp_model.LinearExprT], int]) -> Schedule:

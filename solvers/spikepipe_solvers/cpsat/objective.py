@@ -6,7 +6,7 @@ from ortools.sat.python import cp_model
 
 from spikepipe_solvers.cpsat.memory import MemoryModel
 from spikepipe_solvers.cpsat.traffic import traffic_expression
-from spikepipe_solvers.cpsat.variables import Variables
+from spikepipe_solvers.cpsat.variables import Expression, Variables
 
 
 class Objective:
@@ -14,10 +14,10 @@ class Objective:
 
     def __init__(self, variables: Variables) -> None:
         self.v, self.model = variables, variables.model
-        self._levels: dict[str, cp_model.LinearExprT] = {}
+        self._levels: dict[str, Expression] = {}
         self._memory: MemoryModel | None = None
 
-    def level(self, name: str) -> cp_model.LinearExprT:
+    def level(self, name: str) -> Expression:
         """``makespan``, ``delay`` (sum over layers), ``traffic`` or ``memory`` (largest peak)."""
         if name not in self._levels:
             build = {"makespan": self._makespan, "delay": self._delay, "traffic": self._traffic, "memory": self._peak}
@@ -35,19 +35,19 @@ class Objective:
             self._memory = MemoryModel(self.v)
         return self._memory
 
-    def _makespan(self) -> cp_model.LinearExprT:
+    def _makespan(self) -> Expression:
         makespan = self.model.new_int_var(0, self.v.horizon, "makespan")
         for end in self.v.end:
             self.model.add(makespan >= end)
         return makespan
 
-    def _delay(self) -> cp_model.LinearExprT:
+    def _delay(self) -> Expression:
         return cp_model.LinearExpr.sum(list(self.v.delay.values()))
 
-    def _traffic(self) -> cp_model.LinearExprT:
+    def _traffic(self) -> Expression:
         return traffic_expression(self.v)
 
-    def _peak(self) -> cp_model.LinearExprT:
+    def _peak(self) -> Expression:
         total = sum(size for lives in self._lifetimes().lives for _, _, _, size in lives)
         most = total * (self._lifetimes().latest // (self.v.period or self._lifetimes().latest + 1) + 2)
         peak = self.model.new_int_var(0, most, "peak")

@@ -83,7 +83,7 @@ def run(
 
     watch = _Watch(heard)
     solver.best_bound_callback = bounded
-    status: list[cp_model.cp_model_pb2.CpSolverStatus | int] = []
+    status: list[object] = []
     failure: list[BaseException] = []
 
     done = threading.Event()  # an interrupted Thread.join would take the running thread for a stopped one (Python 3.11)

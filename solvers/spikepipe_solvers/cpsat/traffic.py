@@ -6,7 +6,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from spikepipe_sched.traffic import Flows, flows
-from spikepipe_solvers.cpsat.variables import Variables
+from spikepipe_solvers.cpsat.variables import Expression, Variables
 
 
 def model_flows(variables: Variables) -> Flows:
@@ -42,7 +42,9 @@ def crossing_literals(variables: Variables) -> dict[tuple[int, int, int, int], c
         for q, there in v.on(reader):
             if not summed:
                 here = v.place[u][q]
-                model.add_bool_or([there.negated(), literal((tensor, copy, -1, q))] if here is None else [there.negated(), here, literal((tensor, copy, -1, q))])
+                model.add_bool_or(
+                    [there.negated(), literal((tensor, copy, -1, q))] if here is None else [there.negated(), here, literal((tensor, copy, -1, q))]
+                )
                 continue
             for p, here in v.on(u):
                 if p != q:
@@ -50,7 +52,7 @@ def crossing_literals(variables: Variables) -> dict[tuple[int, int, int, int], c
     return found
 
 
-def traffic_expression(variables: Variables) -> cp_model.LinearExprT:
+def traffic_expression(variables: Variables) -> Expression:
     """Bytes per iteration (periodic) or in all (finite)."""
     sizes = variables.problem.tensor_bytes
     return cp_model.LinearExpr.sum([int(sizes[key[0]]) * literal for key, literal in crossing_literals(variables).items()])

@@ -12,6 +12,9 @@ from ortools.sat.python import cp_model
 
 from spikepipe_sched.problem import Problem
 
+#: What starts, ends and sums are: an expression over variables, or a constant.
+Expression = cp_model.LinearExpr | int
+
 
 @dataclass(slots=True)
 class Variables:
@@ -38,9 +41,9 @@ class Variables:
     horizon: int
     period: int | None
     place: list[list[cp_model.IntVar | None]] = field(default_factory=list)
-    start: list[cp_model.LinearExprT] = field(default_factory=list)
-    duration: list[cp_model.LinearExprT] = field(default_factory=list)
-    end: list[cp_model.LinearExprT] = field(default_factory=list)
+    start: list[Expression] = field(default_factory=list)
+    duration: list[Expression] = field(default_factory=list)
+    end: list[Expression] = field(default_factory=list)
     phase: list[cp_model.IntVar] = field(default_factory=list)
     stage: list[cp_model.IntVar] = field(default_factory=list)
     delay: dict[int, cp_model.IntVar] = field(default_factory=dict)
@@ -72,7 +75,7 @@ class Variables:
         return self._apart[key]
 
 
-def make_variables(problem: Problem, model: cp_model.CpModel, *, period: int | None, horizon: int, start_above: int = 0) -> Variables:
+def make_variables(problem: Problem, model: cp_model.CpModel, *, period: int | None, horizon: int) -> Variables:
     """Create all variables; in the finite model the micro-batches of a task share their placement."""
     instance, count = problem.instance, len(problem.processors)
     made = Variables(model=model, problem=problem, horizon=horizon, period=period)
@@ -88,10 +91,10 @@ def make_variables(problem: Problem, model: cp_model.CpModel, *, period: int | N
             shared[task] = literals
         made.place.append(literals)
         able = {c for c in cycles if c >= 0}
-        duration: cp_model.LinearExprT = able.pop() if len(able) == 1 else sum(cycles[p] * x for p, x in enumerate(literals) if x is not None)
+        duration: Expression = able.pop() if len(able) == 1 else sum(cycles[p] * x for p, x in enumerate(literals) if x is not None)
         made.duration.append(duration)
         if period is None:
-            start: cp_model.LinearExprT = model.new_int_var(0, horizon, f"s_{v}")
+            start: Expression = model.new_int_var(0, horizon, f"s_{v}")
         else:
             phase = model.new_int_var(0, period - 1, f"r_{v}")
             stage = model.new_int_var(0, max(0, horizon // period), f"k_{v}")
