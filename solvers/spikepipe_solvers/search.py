@@ -49,7 +49,6 @@ class DelaySearch:
             )
             if problem.weights == "stash" or kinds[v] == "F"
         ]
-        self._judged = set[tuple[int, ...]]()
 
     def energy(self, processor: list[int], start: list[int]) -> float:
         """Sum of delays as decoded, before retiming, partly smoothed."""
@@ -118,11 +117,8 @@ class DelaySearch:
                     continue
             start = decoder.fixed(self.period, trial, order)
             energy = self.energy(trial, start)
-            if energy <= lowest + 0.05:
-                key = (*trial, *start)
-                if key not in self._judged:
-                    self._judged.add(key)
-                    self.judge(trial, start)
+            if energy < lowest or self.best is None:
+                self.judge(trial, start)
             lowest = min(lowest, energy)
             if energy <= current or rng.random() < math.exp((current - energy) / temperature):
                 current, processor, load, priority, sequence = energy, trial, totals, ranks, order
