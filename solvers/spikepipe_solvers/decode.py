@@ -145,14 +145,14 @@ class Decoder:
                 arcs[p].take(*found, cycles)
         return start
 
-    def greedy(self, period: int, sequence: list[int]) -> tuple[list[int], list[int]] | None:
+    def greedy(self, period: int, sequence: list[int], waste: float = 1.0) -> tuple[list[int], list[int]] | None:
         """Processors and starts, each task where it ends first; None if the packing gets stuck.
 
-        Gaps are charged against an even share of the idle time, so that the rest is likely to fit.
+        Gaps may use up ``waste`` times an even share of the idle time: the less, the likelier the rest fits.
         """
         count = self.instance.duration.shape[1]
         least = [min(c for c in row if c >= 0) for row in self.duration]
-        share = max(0, (count * period - sum(least)) // count)
+        share = int(waste * max(0, (count * period - sum(least)) // count))
         arcs = [Arcs(period, 0, period, share, []) for _ in range(count)]
         load = [0] * count
         start, processor = [0] * len(least), [0] * len(least)

@@ -54,13 +54,10 @@ def modulo_schedules(problem: Problem, clock: Clock, seed: int, observer: Observ
         announce(fallback)
     while period <= highest and not (ceiling is not None and period > ceiling):
         search = DelaySearch(problem, period, seed, announce)
-        starts = search.starts([assignment.tolist()])
-        # While nothing is feasible at this period, a few steps must do.
-        steps = iterations if search.best is not None else max(8, iterations // 8)
-        for start in starts:
-            search.consider(start, search.rank)
-        for start in starts:
-            search.run(start, clock, iterations if search.best is not None else steps)
+        search.follow_data(clock, iterations)
+        for start in search.fitting([assignment.tolist()]):
+            # While nothing is feasible at this period, a few steps must do.
+            search.run(start, clock, iterations if search.best is not None else max(8, iterations // 8))
         if search.best is not None:
             found.append(search.best[1])
             break

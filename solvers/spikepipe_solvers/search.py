@@ -27,6 +27,8 @@ OnBest = Callable[[Schedule], object]
 
 #: Weight of the unrounded delays in the energy, and the annealing temperatures [iterations of delay].
 SMOOTH, HOT, COLD = 0.4, 0.5, 0.02
+#: Tries after which a search that could place nothing is given up.
+TRIES = 40
 
 
 class DelaySearch:
@@ -74,15 +76,39 @@ class DelaySearch:
             if self.on_best is not None:
                 self.on_best(schedule)
 
-    def consider(self, processor: list[int], priority: list[float]) -> None:
-        """Decode and judge one candidate."""
-        self.judge(processor, self.decoder.fixed(self.period, processor, self.decoder.sequence(priority)))
+    def follow_data(self, clock: Clock, steps: int, target: int | None = None) -> None:
+        """Anneal over priorities; every task goes where it ends first.
 
-    def starts(self, assignments: Iterable[list[int]]) -> list[list[int]]:
-        """Assignments to begin with: those given that fit the period, after one that follows the data."""
-        fitting = [assignment for assignment in assignments if max(self.loads(assignment)) <= self.period]
-        found = self.decoder.greedy(self.period, self.decoder.sequence(self.rank))
-        return fitting if found is None else [found[0], *fitting]
+        This finds far smaller delays than a given assignment does, but where the period leaves little idle
+        time the packing mostly gets stuck: if none of the first tries fits, it is given up.
+        """
+        decoder, rng = self.decoder, self.random
+        scale, n = max(self.rank) or 1.0, len(self.rank)
+        priority, current, lowest = list(self.rank), math.inf, math.inf
+        for step in range(steps):
+            if clock.expired() or self._reached(target) or (step == TRIES and lowest == math.inf):
+                return
+            ranks = list(priority)
+            for _ in range(rng.randint(1, max(1, n // 10)) if step else 0):
+                v = rng.randrange(n)
+                ranks[v] = self.rank[v] + rng.gauss(0.0, 0.1) * scale
+            found = decoder.greedy(self.period, decoder.sequence(ranks), rng.choice((0.0, 0.25, 0.5, 1.0)))
+            if found is None:
+                continue
+            energy = self.energy(*found)
+            if energy < lowest or self.best is None:
+                self.judge(*found)
+            lowest = min(lowest, energy)
+            temperature = HOT * (COLD / HOT) ** (step / steps)
+            if energy <= current or rng.random() < math.exp((current - energy) / temperature):
+                current, priority = energy, ranks
+
+    def fitting(self, assignments: Iterable[list[int]]) -> list[list[int]]:
+        """Those assignments whose loads fit the period."""
+        return [assignment for assignment in assignments if max(self.loads(assignment)) <= self.period]
+
+    def _reached(self, target: int | None) -> bool:
+        return target is not None and self.best is not None and self.delay <= target
 
     def loads(self, processor: list[int]) -> list[int]:
         """Cycles on every processor."""
@@ -97,11 +123,12 @@ class DelaySearch:
         n = len(processor)
         load, priority = self.loads(processor), list(self.rank)
         scale = max(self.rank) or 1.0
-        self.consider(processor, priority)
         sequence = decoder.sequence(priority)
-        current = lowest = self.energy(processor, decoder.fixed(self.period, processor, sequence))
+        start = decoder.fixed(self.period, processor, sequence)
+        self.judge(processor, start)
+        current = lowest = self.energy(processor, start)
         for step in range(steps):
-            if clock.expired() or (target is not None and self.best is not None and self.delay <= target):
+            if clock.expired() or self._reached(target):
                 return
             temperature = HOT * (COLD / HOT) ** (step / steps)
             trial, totals, ranks, order = processor, load, priority, sequence

@@ -254,7 +254,8 @@ class Search:
         worth = min(1.0, max(0, self.problem.instance.size - 40) / 100)
         steps = int(LOCAL_STEPS * local_search * worth) or 8
         target = delay_bound(self.problem, period).value
-        for start in search.starts(assignments):
+        search.follow_data(clock, 2 * steps, target)
+        for start in search.fitting(assignments):
             search.run(start, clock, steps, target)
 
     def _bisect(self, ceilings: dict[str, int], share: float) -> None:
