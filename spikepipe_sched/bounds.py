@@ -7,12 +7,12 @@ integers; floating point only proposes the multipliers of a bound that is then e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.problem import MAX_DISTANCE, MAX_INT
+from spikepipe_sched.problem import MAX_DISTANCE, MAX_INT, MAX_TIME
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -84,7 +84,8 @@ def _dual_weights(by_class: Ints, counts: Ints) -> NDArray[np.object_]:
         (np.concatenate([np.ones(len(task)), -distinct[task, cls] / scale]), (np.concatenate([count, count]), np.concatenate([task, rows + cls]))),
         shape=(len(task), rows + classes),
     )
-    solution = linprog(
+    solve: Any = linprog  # its type stubs know no sparse arrays
+    solution = solve(
         np.concatenate([-repeats.astype(float), np.zeros(classes)]),
         A_ub=matrix.tocsr(),
         b_ub=np.zeros(len(task)),
@@ -95,14 +96,15 @@ def _dual_weights(by_class: Ints, counts: Ints) -> NDArray[np.object_]:
     )
     if solution.x is None:  # any weights are valid; equal ones are merely weaker
         return np.ones(classes, dtype=object)
-    weights = np.maximum(np.rint(np.asarray(solution.x)[rows:] * counts.sum() * 2**30), 0)
+    multipliers: NDArray[np.float64] = np.asarray(solution.x, dtype=np.float64)[rows:]
+    weights = np.maximum(np.rint(multipliers * counts.sum() * 2**30), 0)
     return weights.astype(np.int64).astype(object) if weights.any() else np.ones(classes, dtype=object)
 
 
 def _counted(problem: Problem) -> NDArray[np.bool_]:
     """(m,) The delay edges that D is about: all under ``stash``, those into F under ``latest``."""
-    into_forward = [problem.weights == "stash" or problem.tasks.kinds[t] == "F" for t in problem.instance.delay_target.tolist()]
-    return np.array(into_forward, dtype=bool)
+    forward = np.array([kind == "F" for kind in problem.tasks.kinds], dtype=bool)
+    return forward[problem.instance.delay_target] | (problem.weights == "stash")
 
 
 def has_positive_cycle(problem: Problem, period: int) -> bool:
@@ -180,9 +182,10 @@ def _longest(order: Ints, source: Ints, target: Ints, lag: Ints, duration: Ints)
     """(N,) Earliest end of every copy if processors and transfers cost nothing."""
     by_target = np.argsort(target, kind="stable")
     ptr = np.searchsorted(target[by_target], np.arange(len(order) + 1)).tolist()
-    sources, lags = source[by_target].tolist(), lag[by_target].tolist()
+    sources: list[int] = source[by_target].tolist()
+    lags: list[int] = lag[by_target].tolist()
+    cycles: list[int] = duration.tolist()
     end = [0] * len(order)
-    cycles = duration.tolist()
     for v in order.tolist():
         ready = 0
         for e in range(ptr[v], ptr[v + 1]):
@@ -237,7 +240,7 @@ def delay_bound(problem: Problem, period: int) -> Bound:
     return Bound(value=int(each.sum()), source=LAYER_PATH)
 
 
-def traffic_bound(problem: Problem) -> Bound:
+def traffic_bound(problem: Problem) -> Bound:  # noqa: ARG001  (all bounds are called alike)
     """Nothing need cross where one processor can run everything; no better bound without search."""
     return Bound(value=0, source=TRIVIAL)
 
@@ -270,5 +273,5 @@ def objective_bound(problem: Problem, objective: str, length: int) -> Bound:
     if objective == "delay":
         levels = problem.objective
         above = "period" in levels and levels.index("period") < levels.index("delay")
-        return delay_bound(problem, length if above else problem.limits.period_cycles or MAX_INT)
+        return delay_bound(problem, length if above else problem.limits.period_cycles or MAX_TIME)
     return traffic_bound(problem) if objective == "traffic" else memory_bound(problem)

@@ -87,7 +87,13 @@ class Metrics:
 
     def value(self, objective: str) -> int:
         """The metric that an objective names."""
-        values = {"period": self.length_cycles, "makespan": self.length_cycles, "delay": self.total_delay, "traffic": self.traffic_bytes, "memory": self.memory_bytes}
+        values = {
+            "period": self.length_cycles,
+            "makespan": self.length_cycles,
+            "delay": self.total_delay,
+            "traffic": self.traffic_bytes,
+            "memory": self.memory_bytes,
+        }
         return values[objective]
 
 
@@ -116,11 +122,18 @@ def structure_violations(problem: Problem, schedule: Schedule) -> list[Violation
         return [Violation(kind="period", message=f"a {problem.mode} schedule {'needs a' if problem.mode == 'periodic' else 'has no'} period")]
     bad = np.flatnonzero((schedule.processor < 0) | (schedule.processor >= len(problem.processors)))
     if bad.size:
-        return [Violation(kind="processor", message=f"{copy_name(problem, int(v))} is on processor {schedule.processor[v]}, which does not exist", tasks=(copy_name(problem, int(v)),)) for v in bad]
+        return [
+            Violation(
+                kind="processor",
+                message=f"{copy_name(problem, int(v))} is on processor {schedule.processor[v]}, which does not exist",
+                tasks=(copy_name(problem, int(v)),),
+            )
+            for v in bad
+        ]
     found: list[Violation] = []
     for v in np.flatnonzero(durations(problem, schedule) < 0).tolist():
         name = copy_name(problem, v)
-        found.append(Violation(kind="eligibility", message=f"{name} cannot run on {problem.processors[schedule.processor[v]].name}", tasks=(name,)))
+        found.append(Violation(kind="eligibility", message=f"{name} cannot run on {problem.processors[int(schedule.processor[v])].name}", tasks=(name,)))
     for v in np.flatnonzero(schedule.start < 0).tolist():
         name = copy_name(problem, v)
         found.append(Violation(kind="start", message=f"{name} starts at {schedule.start[v]}, before 0", tasks=(name,)))
@@ -167,7 +180,11 @@ def precedence_violations(problem: Problem, schedule: Schedule) -> list[Violatio
     for e in np.flatnonzero(start < ready).tolist():
         first, second = copy_name(problem, int(u[e])), copy_name(problem, int(v[e]))
         later = f" of {instance.distance[e]} periods later" if instance.distance[e] else ""
-        found.append(Violation(kind="precedence", message=f"{second}{later} starts at {start[e]}, but {first}'s result is there only at {ready[e]}", tasks=(first, second)))
+        found.append(
+            Violation(
+                kind="precedence", message=f"{second}{later} starts at {start[e]}, but {first}'s result is there only at {ready[e]}", tasks=(first, second)
+            )
+        )
     return found
 
 
@@ -188,7 +205,7 @@ def layer_delays(problem: Problem, schedule: Schedule) -> tuple[Ints, Ints]:
     copies = np.arange(k)
     u = instance.delay_source[:, None] * k + copies  # (m, K): copies of a task are consecutive
     v = instance.delay_target[:, None] * k + copies
-    reads_forward = np.array([problem.tasks.kinds[t] == "F" for t in instance.delay_target.tolist()])
+    reads_forward = np.array([kind == "F" for kind in problem.tasks.kinds], dtype=bool)[instance.delay_target]
     apart = schedule.processor[u][:, :, None] != schedule.processor[v][:, None, :]
     ready = (schedule.start + duration)[u][:, :, None] + instance.delay_lag[:, None, None] + np.where(apart, instance.delay_transfer[:, None, None], 0)
     periods = -((schedule.start[v][:, None, :] - ready) // schedule.period)

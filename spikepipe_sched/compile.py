@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.errors import InputError, is_whole, require
+from spikepipe_sched.instance import topological_order
 from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
 from spikepipe_sched.problem import MAX_INT, Edges, Problem, Processor, Tasks, ints
 
@@ -26,7 +26,8 @@ def equal_processors(count: int, class_name: str = "processor") -> Platform:
 
 def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str | None = None, mode: str | None = None, **options: Any) -> Problem:
     """See `Problem.from_graph`."""
-    require(graph.is_directed() and not graph.is_multigraph(), "the task graph must be a networkx.DiGraph")
+    simple = hasattr(graph, "is_multigraph") and graph.is_directed() and not graph.is_multigraph()
+    require(simple, "the task graph must be a networkx.DiGraph")
     if isinstance(platform, Platform):
         machine, classes = platform, tuple(sorted(set(platform.processors)))
         options.setdefault("clock_hz", machine.clock_hz)
@@ -37,11 +38,11 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
     names = [str(node) for node in nodes]
     index = {node: i for i, node in enumerate(nodes)}
     attributes = [graph.nodes[node] for node in nodes]
-    layers = _layers(graph, attributes)
+    layers = _layers(graph, index, attributes)
     layer_index = {layer: i for i, layer in enumerate(layers)}
 
     def column(key: str, default: int) -> Any:
-        return ints([_whole(data.get(key, default), f"task '{name}': {key}", low=-1) for name, data in zip(names, attributes, strict=True)])
+        return ints([_whole(data.get(key, default), f"task '{name}': {key}", low=default) for name, data in zip(names, attributes, strict=True)])
 
     tasks = Tasks(
         names=tuple(names),
@@ -62,7 +63,7 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
         for p, c in zip(machine.processor_names, machine.processors, strict=True)
     )
     if "samples_per_iteration" in graph.graph:
-        options.setdefault("samples_per_iteration", int(graph.graph["samples_per_iteration"]))
+        options.setdefault("samples_per_iteration", _whole(graph.graph["samples_per_iteration"], "the graph's samples_per_iteration", low=1))
     options.setdefault("cost_terms", tuple(str(term) for term in graph.graph.get("cost_terms", ())))
     return Problem(
         name=name or str(graph.graph.get("name") or "task graph"),
@@ -81,7 +82,7 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
 
 def _whole(value: Any, where: str, *, low: int = 0) -> int:
     """``value`` as an int, or an error that says where it stands."""
-    if isinstance(value, bool) or not (isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())):
+    if not (is_whole(value) or (isinstance(value, float) and value.is_integer())):
         raise InputError(f"{where} must be a whole number, got {value!r}")
     number = int(value)
     require(low <= number <= MAX_INT, f"{where} must be between {low} and {MAX_INT}, got {number}")
@@ -97,10 +98,15 @@ def _cycles(data: Mapping[str, Any], name: str, classes: tuple[str, ...]) -> lis
     return [_whole(value, f"task '{name}': cycles")] * len(classes)
 
 
-def _layers(graph: nx.DiGraph[Any], attributes: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The graph's own list of layers, else the layers in order of appearance."""
+def _layers(graph: nx.DiGraph[Any], index: dict[Any, int], attributes: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The graph's own list of layers, else the layers as they first appear in topological order of the tasks."""
     listed = [str(name) for name in graph.graph.get("layers", ())]
-    found = [str(data["layer"]) for data in attributes if data.get("layer") is not None]
+    now = [(index[u], index[v]) for u, v, data in graph.edges(data=True) if data.get("delay_layer") is None and data.get("distance", 0) == 0]
+    pairs = np.array(now, dtype=np.int64).reshape(-1, 2)
+    order = topological_order(len(attributes), pairs[:, 0], pairs[:, 1])  # None: a cycle, which the problem will refuse
+    places: list[int] = list(range(len(attributes))) if order is None else order.tolist()
+    tasks = [attributes[v] for v in places]
+    found = [str(data["layer"]) for data in tasks if data.get("layer") is not None]
     found += [str(data["delay_layer"]) for _, _, data in graph.edges(data=True) if data.get("delay_layer") is not None]
     return tuple(dict.fromkeys([*listed, *found]))
 
@@ -115,11 +121,18 @@ def _edges(graph: nx.DiGraph[Any], index: dict[Any, int], layer_index: dict[str,
         distance = -1 if delay is not None else _whole(data.get("distance", 0), f"{where}: distance")
         require(u != v or distance != 0, f"{where}: a task that waits for itself needs distance >= 1")
         lag = _whole(data.get("lag", 0), f"{where}: lag", low=-MAX_INT)
-        for key, value in (("source", index[u]), ("target", index[v]), ("distance", distance), ("lag", lag), ("delay_layer", -1 if delay is None else layer_index[str(delay)])):
+        for key, value in (
+            ("source", index[u]),
+            ("target", index[v]),
+            ("distance", distance),
+            ("lag", lag),
+            ("delay_layer", -1 if delay is None else layer_index[str(delay)]),
+        ):
             columns[key].append(value)
         tensors = data.get("tensors")
         if tensors is None:
             tensors = {f"{u} -> {v}": data.get("bytes", 0)}
+        require(isinstance(tensors, Mapping), f"{where}: tensors must be a mapping from name to bytes")
         for name, value in tensors.items():
             size = _whole(value, f"{where}: bytes of tensor '{name}'")
             if size == 0:

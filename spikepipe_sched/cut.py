@@ -3,7 +3,8 @@
 A cut splits the layers, in topological order, into at most P contiguous stages, stage i on
 processor i, with the least maximum load, then the least traffic, then the first such cut (shortest
 first stage, then second, ...). It is PipeDream's dynamic programme without replication
-(Narayanan et al., SOSP 2019, doi:10.1145/3341301.3359646).
+(Narayanan et al., SOSP 2019, doi:10.1145/3341301.3359646). While choosing, it counts a tensor that
+several units produce (a sum) once for each of them; the traffic it reports is exact.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Ints = NDArray[np.int64]
 #: More units than this are not cut: the tables are quadratic.
 MAX_UNITS: Final = 512
 _INFINITE: Final = 2**61
+#: Load of a unit that its processor cannot run: above any real load, and 512 of them stay within int64.
+_UNABLE: Final = 2**52
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +64,7 @@ def contiguous_cut(problem: Problem) -> Cut | None:
     processors = min(len(problem.processors), count)
     load = _loads(problem, unit, count)
     least = _least_load(load, processors, count)
-    if least >= _INFINITE:
+    if least >= _UNABLE:
         return None
     received = _received(problem, unit, count)
     # rest[s][i]: least traffic of units i.. on stages s.., each within the least load.
@@ -69,42 +72,63 @@ def contiguous_cut(problem: Problem) -> Cut | None:
     rest[:, count] = 0
     for s in range(processors - 1, -1, -1):
         for i in range(count - 1, -1, -1):
-            rest[s, i] = _options(s, i, load, received, rest, least, count).min()
+            rest[s, i] = _options(s, i, load, received, rest, least).min()
     borders = [0]
     while borders[-1] < count:
         s, i = len(borders) - 1, borders[-1]
-        borders.append(i + 1 + int(_options(s, i, load, received, rest, least, count).argmin()))
+        borders.append(i + 1 + int(_options(s, i, load, received, rest, least).argmin()))
     stage = np.searchsorted(np.array(borders), unit, side="right") - 1
-    return Cut(stage=stage, stages=len(borders) - 1, load_cycles=least, traffic_bytes=int(rest[0, 0]))
+    return Cut(stage=stage, stages=len(borders) - 1, load_cycles=least, traffic_bytes=_traffic(problem, stage))
 
 
-def _options(s: int, i: int, load: Ints, received: Ints, rest: Ints, least: int, count: int) -> Ints:
-    """Traffic when stage s takes units i..j-1, for j = i+1 .. count; infinite where it is overloaded."""
+def _options(s: int, i: int, load: Ints, received: Ints, rest: Ints, least: int) -> Ints:
+    """Traffic when stage s takes units i..j-1, for j = i + 1, ...; infinite where it is overloaded."""
     fits = load[s, i + 1 :] - load[s, i] <= least
     return np.where(fits, np.minimum(received[i, i + 1 :] + rest[s + 1, i + 1 :], _INFINITE), _INFINITE)
 
 
 def _loads(problem: Problem, unit: Ints, count: int) -> Ints:
-    """(P, count + 1) Cycles of units 0..j-1 on each processor; unrunnable ones count as infinite."""
+    """(P, count + 1) Cycles of units 0..j-1 on each processor; unrunnable units count as `_UNABLE`."""
     repeats = np.where([kind == "U" for kind in problem.tasks.kinds], 1, problem.micro_batches)
     cycles = problem.tasks.cycles[:, [p.kind for p in problem.processors]]
-    work = np.where(cycles < 0, _INFINITE // (2 * len(cycles)), cycles * repeats[:, None])
     table = np.zeros((len(problem.processors), count + 1), dtype=np.int64)
     for p in range(len(problem.processors)):
-        np.add.at(table[p], unit + 1, work[:, p])
+        np.add.at(table[p], unit + 1, np.maximum(cycles[:, p], 0) * repeats)
+        table[p, unit[cycles[:, p] < 0] + 1] = _UNABLE
     return table.cumsum(axis=1)
 
 
 def _least_load(load: Ints, processors: int, count: int) -> int:
-    """Smallest possible largest stage."""
-    limit = _INFINITE // 4
-    best = load[0].copy()  # units 0..j-1 on stage 0
+    """Smallest possible largest stage; `_UNABLE` or more if every cut has an unrunnable one."""
+    best = load[0].copy()  # units 0..j-1 on stages 0..s, none of them empty but the last few
     for s in range(1, processors):
         step = best.copy()
-        for j in range(1, count + 1):
-            step[j] = min(int(step[j]), int(np.maximum(best[:j], load[s, j] - load[s, :j]).min()))
+        for j in range(2, count + 1):  # stage s takes units i..j-1; those before it have at least one
+            step[j] = min(int(step[j]), int(np.maximum(best[1:j], load[s, j] - load[s, 1:j]).min()))
         best = step
-    return int(best[count]) if best[count] < limit / count else _INFINITE
+    return int(best[count])
+
+
+def _copies_sent(problem: Problem) -> Ints:
+    """(m,) How many copies of its tensors an edge carries in an iteration, or in the whole finite run."""
+    edges, m = problem.edges, problem.micro_batches
+    if problem.mode == "periodic":
+        return np.ones(len(edges.source), dtype=np.int64)
+    single = np.array([kind == "U" for kind in problem.tasks.kinds])
+    once = single[edges.source] | single[edges.target]  # a sum over the micro-batches, or the update's own
+    sent = np.where(once, (edges.distance == 0).astype(np.int64), np.maximum(m - edges.distance, 0))
+    return np.where(edges.delay_layer >= 0, 0, sent)
+
+
+def _traffic(problem: Problem, stage: Ints) -> int:
+    """Bytes that cross between the stages: each tensor once per sending and receiving stage and copy."""
+    edges, sent = problem.edges, _copies_sent(problem).tolist()
+    pairs: dict[tuple[int, int, int], int] = {}
+    for e in np.flatnonzero(stage[edges.source] != stage[edges.target]).tolist():
+        for tensor in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist():
+            key = (tensor, int(stage[edges.source[e]]), int(stage[edges.target[e]]))
+            pairs[key] = max(pairs.get(key, 0), sent[e])
+    return sum(count * int(problem.tensor_bytes[tensor]) for (tensor, _, _), count in pairs.items())
 
 
 def _received(problem: Problem, unit: Ints, count: int) -> Ints:
@@ -113,26 +137,24 @@ def _received(problem: Problem, unit: Ints, count: int) -> Ints:
     Each tensor counts once per receiving stage, so the traffic of a cut is the sum over its stages.
     In a finite run all but the summed gradients count once per micro-batch.
     """
-    edges = problem.edges
+    edges, sent = problem.edges, _copies_sent(problem).tolist()
     received = np.zeros((count, count + 1), dtype=np.int64)
-    finite = problem.mode == "finite"
-    readers: dict[tuple[int, int], set[int]] = {}  # (tensor, producing unit) -> reading units
-    for e in range(len(edges.source)):
-        u, v = int(edges.source[e]), int(edges.target[e])
-        if unit[u] == unit[v] or (finite and problem.tasks.kinds[u] == "U"):
-            continue
+    readers: dict[tuple[int, int], dict[int, int]] = {}  # (tensor, producing unit) -> reading unit: copies it gets
+    for e in np.flatnonzero(unit[edges.source] != unit[edges.target]).tolist():
+        u, v = int(unit[edges.source[e]]), int(unit[edges.target[e]])
         for tensor in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist():
-            readers.setdefault((tensor, int(unit[u])), set()).add(int(unit[v]))
+            reading = readers.setdefault((tensor, u), {})
+            reading[v] = max(reading.get(v, 0), sent[e])
     for (tensor, producer), reading in readers.items():
-        size = int(problem.tensor_bytes[tensor]) * problem.micro_batches
-        ordered = np.array(sorted(reading))
+        size = int(problem.tensor_bytes[tensor])
+        ordered = sorted(reading.items())
         for i in range(count):
-            later = ordered[np.searchsorted(ordered, i) :]
-            if not later.size:
-                break
-            first = int(later[0]) + 1  # the stage must reach its first reader
-            if producer < i:
-                received[i, first:] += size
-            else:  # until the stage takes in the producer too
-                received[i, first : producer + 1] += size
+            later = [(reader, copies) for reader, copies in ordered if reader >= i]
+            most = 0  # copies counted so far: a further reader of the stage adds only what exceeds them
+            for reader, copies in later:
+                if copies > most:
+                    # The stage must reach the reader, and counts only until it takes in the producer too.
+                    stop = None if producer < i else producer + 1
+                    received[i, reader + 1 : stop] += size * (copies - most)
+                    most = copies
     return received

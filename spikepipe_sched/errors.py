@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class SpikepipeError(Exception):
     """A failure whose message is meant for the user: what, where, and what to do."""
@@ -15,3 +17,8 @@ def require(condition: object, message: str) -> None:
     """Raise `InputError` with ``message`` unless ``condition`` holds."""
     if not condition:
         raise InputError(message)
+
+
+def is_whole(value: object) -> bool:
+    """Whether ``value`` is a whole number of any integer type; yes and no are none."""
+    return isinstance(value, Integral) and value is not True and value is not False

@@ -149,7 +149,9 @@ def expand(problem: Problem) -> Instance:
     inside = copy_distance == 0
     order = topological_order(len(task), source[inside], target[inside])
     if order is None:
-        raise InputError(f"problem: edges of distance 0 form a cycle through task '{_on_cycle(problem, task, source[inside], target[inside])}'; an edge to a later iteration needs distance >= 1")
+        raise InputError(
+            f"problem: edges of distance 0 form a cycle through task '{_on_cycle(problem, task, source[inside], target[inside])}'; an edge to a later iteration needs distance >= 1"
+        )
     delayed = np.flatnonzero(edges.delay_layer >= 0) if periodic else np.zeros(0, dtype=np.int64)
     kind = np.array([p.kind for p in problem.processors])
     arrays = {

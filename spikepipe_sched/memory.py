@@ -37,9 +37,7 @@ def lifetimes(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[Ints, 
     # At the sender: until local readers and transfers end; a sum, until its reader ends anywhere.
     keep_until = np.where(apart & ~flow.summed, end[flow.source] + flow.arrival, read_until)
     here = _grouped((flow.tensor, flow.copy, sender), start[flow.source], keep_until, latest_begin=False)
-    away = _grouped(
-        (flow.tensor[apart], flow.copy[apart], sender[apart], receiver[apart]), end[flow.source][apart], read_until[apart], latest_begin=True
-    )
+    away = _grouped((flow.tensor[apart], flow.copy[apart], sender[apart], receiver[apart]), end[flow.source][apart], read_until[apart], latest_begin=True)
     rows = [
         (here[0][2], here[1], here[2], problem.tensor_bytes[here[0][0]]),
         (away[0][3], away[1], away[2], problem.tensor_bytes[away[0][0]]),
@@ -66,8 +64,8 @@ def _resident(problem: Problem, schedule: Schedule, end: Ints) -> tuple[Ints, In
     """Weights and optimizer state of a finite run."""
     edges, instance = problem.edges, problem.instance
     kept: dict[tuple[int, int], int] = {}
-    kind = problem.tasks.kinds
-    for e in np.flatnonzero([kind[u] == "U" for u in edges.source.tolist()]).tolist():
+    updates = np.array([kind == "U" for kind in problem.tasks.kinds], dtype=bool)
+    for e in np.flatnonzero(updates[edges.source]).tolist():
         update = instance.copies(int(edges.source[e]))[0]
         own = int(edges.source[e]) == int(edges.target[e])
         readers = instance.copies(int(edges.target[e]))

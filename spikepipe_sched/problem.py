@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.errors import InputError, is_whole, require
 from spikepipe_sched.instance import Instance, expand
 from spikepipe_sched.platform import Interconnect, Platform
 
@@ -122,9 +121,8 @@ class Limits:
         named.append(("traffic_bytes", self.traffic_bytes, 0))
         named += [(f"the delay of layer '{layer}'", value, 1) for layer, value in self.layer_delay]
         for name, value, low in named:
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
             most = 2**63 - 1 if name == "traffic_bytes" else MAX_INT  # a sum of sizes
-            require(value is None or (whole and low <= value <= most), f"limits: {name} must be a whole number between {low} and {most}, got {value}")
+            require(value is None or (is_whole(value) and low <= value <= most), f"limits: {name} must be a whole number between {low} and {most}, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +244,7 @@ def _validate(problem: Problem) -> None:
     work = copies * (float(tasks.cycles.max(axis=1).sum(dtype=float)) + float(np.abs(edges.lag).sum(dtype=float)))
     require(work <= MAX_TIME, f"problem: the tasks and lags of all copies take about {work:.3g} cycles, more than {MAX_TIME}")
     moved = copies * float(problem.tensor_bytes[edges.tensor].sum(dtype=float))
-    require(moved <= 2**62, f"problem: the tensors of all edges have about {moved:.3g} bytes, more than {2**62}")
+    require(moved <= 2**60, f"problem: the tensors of all edges have about {moved:.3g} bytes, more than {2**60}")
 
 
 def _validate_options(problem: Problem) -> None:
@@ -261,7 +259,10 @@ def _validate_options(problem: Problem) -> None:
     require(len(set(problem.layers)) == len(problem.layers), "problem: two layers have the same name")
     require(len(set(problem.tensors)) == len(problem.tensors), "problem: two tensors have the same name")
     require(problem.clock_hz is None or problem.clock_hz >= 1, f"problem: clock_hz must be at least 1, got {problem.clock_hz}")
-    require(problem.samples_per_iteration is None or problem.samples_per_iteration >= 1, f"problem: samples_per_iteration must be at least 1, got {problem.samples_per_iteration}")
+    require(
+        problem.samples_per_iteration is None or problem.samples_per_iteration >= 1,
+        f"problem: samples_per_iteration must be at least 1, got {problem.samples_per_iteration}",
+    )
     known = OBJECTIVES[problem.mode]
     for level in problem.objective:
         require(level in known, f"problem: '{level}' is not an objective of {problem.mode} mode; choose from {', '.join(known)}")
@@ -292,7 +293,7 @@ def _validate_tasks(problem: Problem) -> None:
     require(all(len(column) == n for column in columns), "problem: every column of the tasks must have one entry per task")
     require(tasks.cycles.shape == (n, c), "problem: cycles must have one row per task and one column per class")
     require(int(tasks.cycles.min()) >= -1, "problem: cycles must not be negative")
-    require(-1 <= int(tasks.layer.min()) and int(tasks.layer.max()) < len(problem.layers), "problem: a task names an unknown layer")
+    require(int(tasks.layer.min()) >= -1 and int(tasks.layer.max()) < len(problem.layers), "problem: a task names an unknown layer")
     available = np.zeros(c, dtype=bool)
     available[[p.kind for p in problem.processors]] = True
     stuck = np.flatnonzero((tasks.cycles[:, available] < 0).all(axis=1))
@@ -307,21 +308,26 @@ def _validate_edges(problem: Problem) -> None:
     columns = (edges.target, edges.distance, edges.delay_layer, edges.lag, edges.tensor_ptr[1:])
     require(all(len(column) == m for column in columns), "problem: every column of the edges must have one entry per edge")
     for column in (edges.source, edges.target):
-        require(m == 0 or (0 <= int(column.min()) and int(column.max()) < n), "problem: an edge names an unknown task")
+        require(m == 0 or (int(column.min()) >= 0 and int(column.max()) < n), "problem: an edge names an unknown task")
     require(m == 0 or int(edges.delay_layer.max()) < len(problem.layers), "problem: an edge names an unknown delay layer")
     delayed = edges.delay_layer >= 0
     require(bool(((edges.distance >= 0) ^ delayed).all()), "problem: an edge needs either a distance >= 0 or a delay layer")
     for e in np.flatnonzero(delayed):
-        require(tasks.kinds[int(edges.source[e])] == "U", f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U")
+        require(
+            tasks.kinds[int(edges.source[e])] == "U",
+            f"problem: the edge with a delay layer from '{tasks.names[int(edges.source[e])]}' must start at a task of kind U",
+        )
     require(m == 0 or int(edges.distance.max()) <= MAX_DISTANCE, f"problem: an edge has a distance above {MAX_DISTANCE}")
     pointer, size = edges.tensor_ptr, len(problem.tensors)
     whole = int(pointer[0]) == 0 and int(pointer[-1]) == len(edges.tensor) and bool((np.diff(pointer) >= 0).all())
     require(whole and len(problem.tensor_bytes) == size, "problem: tensor_ptr does not fit")
-    require(edges.tensor.size == 0 or (0 <= int(edges.tensor.min()) and int(edges.tensor.max()) < size), "problem: an edge carries an unknown tensor")
+    require(edges.tensor.size == 0 or (int(edges.tensor.min()) >= 0 and int(edges.tensor.max()) < size), "problem: an edge carries an unknown tensor")
     carried = np.stack([np.repeat(np.arange(m), np.diff(pointer)), edges.tensor])
     require(np.unique(carried, axis=1).shape == carried.shape, "problem: an edge carries the same tensor twice")
     if problem.mode == "finite":  # the updates come last: what follows one belongs to the next iteration
         update = np.array([kind == "U" for kind in tasks.kinds])
         for e in np.flatnonzero(update[edges.source] & ~update[edges.target] & (edges.distance == 0)).tolist():
             u, v = tasks.names[int(edges.source[e])], tasks.names[int(edges.target[e])]
-            raise InputError(f"problem: in finite mode updates come last, but '{v}' waits for the update '{u}' of its own iteration; give the edge a distance >= 1 or the task '{u}' another kind than U")
+            raise InputError(
+                f"problem: in finite mode updates come last, but '{v}' waits for the update '{u}' of its own iteration; give the edge a distance >= 1 or the task '{u}' another kind than U"
+            )

@@ -9,28 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from spikepipe_sched.bounds import objective_bound
+from spikepipe_sched.bounds import COMBINATORIAL, objective_bound
 from spikepipe_sched.check import Metrics, Violation, metrics, structure_violations, violations
 from spikepipe_sched.problem import OBJECTIVES
 from spikepipe_sched.result import Status, gap
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import ObjectiveValue, Result
-
-#: Sources of the bounds that need no search.
-COMBINATORIAL: Final = frozenset(
-    {
-        "area: work / processors",
-        "longest task",
-        "recurrence: dependence cycles and delay limits",
-        "trivial",
-        "critical path",
-        "path: longest F..U over the period",
-        "resident weights",
-    }
-)
 
 
 def recheck(result: Result) -> list[Violation]:

@@ -201,4 +201,4 @@ class InvalidSchedule(SpikepipeError):
     def __init__(self, solver: str, wrong: tuple[Violation, ...]) -> None:
         self.violations = wrong
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        super().__init__(f"solver '{solver}' returned a schedule with a violation: {wrong[0]}{more}")
+        super().__init__(f"solver '{solver}' returned a schedule with a violation: {next(iter(wrong))}{more}")

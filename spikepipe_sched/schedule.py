@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.errors import require
+from spikepipe_sched.errors import is_whole, require
 
 Ints = NDArray[np.int64]
 
@@ -40,11 +38,10 @@ class Schedule:
             object.__setattr__(self, name, array)
         require(self.processor.ndim == 1 and self.processor.shape == self.start.shape, "schedule: processor and start must be rows of the same length")
         if self.period is not None:
-            period: Any = self.period
-            require(isinstance(period, Integral) and not isinstance(period, bool) and period >= 1, f"schedule: the period must be a whole number of at least 1, got {period}")
-            object.__setattr__(self, "period", int(period))
+            require(is_whole(self.period) and self.period >= 1, f"schedule: the period must be a whole number of at least 1, got {self.period}")
+            object.__setattr__(self, "period", int(self.period))
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Schedule)
             and self.period == other.period

@@ -41,7 +41,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         require(self.time_limit_s > 0, f"budget: the time limit must be positive, got {self.time_limit_s}")
-        require(self.deterministic_limit is None or self.deterministic_limit > 0, f"budget: the deterministic limit must be positive, got {self.deterministic_limit}")
+        require(
+            self.deterministic_limit is None or self.deterministic_limit > 0,
+            f"budget: the deterministic limit must be positive, got {self.deterministic_limit}",
+        )
         require(self.workers >= 1, f"budget: workers must be at least 1, got {self.workers}")
         if self.deterministic_limit is not None:
             object.__setattr__(self, "workers", 1)
@@ -171,13 +174,17 @@ def solve(
     Raises
     ------
     InputError
-        If the solver does not exist or does not support the problem.
+        If the solver does not exist or does not support the problem, or the hint is for another one.
     SpikepipeError
-        If the solver's schedule violates the problem.
+        If the solver's schedule violates the problem, or its objective is not what it reports.
     """
+    from spikepipe_sched.check import structure_violations
     from spikepipe_sched.result import Provenance, conclude, with_provenance
 
     chosen = load_solver(solver) if isinstance(solver, str) else solver
+    if hint is not None:
+        unfit = [wrong for wrong in structure_violations(problem, hint) if wrong.kind in ("tasks", "period", "processor")]
+        require(not unfit, f"the hint is no schedule of this problem: {unfit[0].message if unfit else ''}")
     name = chosen.spec.name
     reason = chosen.spec.supports(problem)
     if reason is not None:
@@ -216,15 +223,20 @@ def verify(result: Result, problem: Problem, name: str) -> Result:
         objective differs from the recomputed one.
     """
     from spikepipe_sched.bounds import Bound
-    from spikepipe_sched.result import conclude
+    from spikepipe_sched.result import Status, conclude
 
     if result.problem is not problem:
         raise SpikepipeError(f"solver '{name}' returned a result for another problem")
     if result.schedule is None:
+        if result.status not in (Status.INFEASIBLE, Status.UNKNOWN):
+            raise SpikepipeError(f"solver '{name}' reports '{result.status}' without a schedule")
         return result
+    reported = tuple(level.name for level in result.objectives)
+    if reported != problem.objective:
+        raise SpikepipeError(f"solver '{name}' reports {', '.join(reported) or 'nothing'}, but the problem asks for {', '.join(problem.objective)}")
     bounds = {level.name: Bound(value=level.bound, source=level.bound_source) for level in result.objectives}
     checked = conclude(problem, result.schedule, bounds=bounds, provenance=result.provenance)
     for claimed, level in zip(result.objectives, checked.objectives, strict=True):
-        if (claimed.name, claimed.value) != (level.name, level.value):
+        if claimed.value != level.value:
             raise SpikepipeError(f"solver '{name}' reports {claimed.name} = {claimed.value}, but it is {level.name} = {level.value}")
     return checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ import networkx as nx
 import numpy as np
 from hypothesis import strategies as st
 
+from spikepipe_sched.check import copy_name
 from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Provenance, Result, conclude
@@ -67,15 +69,16 @@ def training_problem(layers: int = 2, processors: int = 2, **options: Any) -> Pr
     return Problem.from_graph(training_graph(layers), platform(processors), **{"mode": "periodic"} | options)
 
 
-def in_turn(problem: Problem, placement: list[int] | None = None) -> Schedule:
+def in_turn(problem: Problem, placement: list[int] | None = None, *, processor: np.ndarray | None = None) -> Schedule:
     """All copies one after the other, with time for every transfer; each on the first processor that can.
 
-    A ``placement`` names the processor of every task instead.
+    A ``placement`` names the processor of every task instead, ``processor`` that of every copy.
     """
     instance = problem.instance
-    processor = np.array([int(np.flatnonzero(row >= 0)[0]) for row in instance.duration])
     if placement is not None:
         processor = np.array(placement)[instance.task]
+    elif processor is None:
+        processor = np.array([int(np.flatnonzero(row >= 0)[0]) for row in instance.duration])
     start, clock = np.zeros(instance.size, dtype=np.int64), 0
     pause = int(np.maximum(instance.lag, 0).max(initial=0) + instance.transfer.max(initial=0))
     for v in instance.order.tolist():
@@ -116,11 +119,54 @@ def problems(draw: st.DrawFn) -> Problem:
             attributes |= {"layer": draw(st.sampled_from("ab")), "kind": draw(st.sampled_from("FBWU")), "window": draw(st.integers(-1, 3)), "macs": 5}
         graph.add_node(name, **attributes)
     for i, u in enumerate(names):
+        last = graph.nodes[u].get("kind") == "U"  # in finite mode nothing follows an update
         for v in names[i:]:
             if draw(st.booleans()):
                 if graph.nodes[u].get("kind") == "U" and draw(st.booleans()):
-                    graph.add_edge(u, v, delay_layer=graph.nodes[u]["layer"], bytes=draw(st.integers(0, 20)))
+                    graph.add_edge(u, v, delay_layer=graph.nodes[u]["layer"], lag=draw(st.integers(-2, 3)), bytes=draw(st.integers(0, 20)))
                 else:
-                    graph.add_edge(u, v, distance=draw(st.integers(int(u == v), 2)), lag=draw(st.integers(0, 3)), bytes=draw(st.integers(0, 20)))
+                    graph.add_edge(
+                        u,
+                        v,
+                        distance=draw(st.integers(int(u == v or (last and mode == "finite")), 2)),
+                        lag=draw(st.integers(-2, 3)),
+                        bytes=draw(st.integers(0, 20)),
+                    )
     copies = {"unroll": draw(st.integers(1, 3))} if mode == "periodic" else {"micro_batches": draw(st.integers(1, 3))}
     return Problem.from_graph(graph, machine, mode=mode, weights=draw(st.sampled_from(("stash", "latest"))), **copies)
+
+
+def small_graph(cycles: Mapping[str, Any], edges: Mapping[tuple[str, str], Mapping[str, Any]] | Sequence[tuple[str, str]] = ()) -> nx.DiGraph[str]:
+    """A task graph by hand; a task called ``F(a)`` or ``F(a,0)`` is of kind F and of layer a."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for name, value in cycles.items():
+        kind, _, rest = name.partition("(")
+        labels = {"kind": kind, "layer": rest.rstrip(")").partition(",")[0]} if rest else {}
+        graph.add_node(name, cycles=value, **labels)
+    for u, v in edges:
+        graph.add_edge(u, v, **(edges[u, v] if isinstance(edges, Mapping) else {}))
+    return graph
+
+
+def by_hand(problem: Problem, tasks: Mapping[str, tuple[int, int]], period: int | None = None) -> Schedule:
+    """A schedule from {name: (processor, start)}; copies are called as in `copy_name`."""
+    placed = [tasks[copy_name(problem, v)] for v in range(problem.instance.size)]
+    return Schedule(processor=np.array([p for p, _ in placed]), start=np.array([s for _, s in placed]), period=period)
+
+
+@st.composite
+def scheduled(draw: st.DrawFn, mode: str | None = None) -> tuple[Problem, Schedule]:
+    """Any problem and a schedule of the right shape: any placement, all in turn, at a period that several iterations share.
+
+    Dependences hold inside an iteration; those between iterations and the processors' capacity need not.
+    """
+    problem = draw(problems().filter(lambda p: mode in (None, p.mode)))
+    able = [np.flatnonzero(row >= 0).tolist() for row in problem.tasks.cycles[:, [p.kind for p in problem.processors]]]
+    once = problem.mode == "finite"  # there placement belongs to the task
+    chosen = [draw(st.sampled_from(options)) for options in able] if once else []
+    instance = problem.instance
+    processor = np.array([chosen[t] if once else draw(st.sampled_from(able[t])) for t in instance.task.tolist()])
+    schedule = in_turn(problem, processor=processor)
+    if schedule.period is None:
+        return problem, schedule
+    return problem, replace(schedule, period=max(1, schedule.period // draw(st.integers(1, 4))))

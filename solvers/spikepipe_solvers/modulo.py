@@ -24,6 +24,8 @@ from spikepipe_solvers.sequential import sequential_schedules
 
 #: Local search steps; a step decodes and retimes one candidate (milliseconds).
 ITERATIONS = 300
+#: Steps that decide whether anything is feasible at a period.
+PROBES = 12
 
 
 def supports(problem: Problem) -> str | None:
@@ -54,16 +56,19 @@ def modulo_schedules(problem: Problem, clock: Clock, seed: int, observer: Observ
         announce(fallback)
     while period <= highest and not (ceiling is not None and period > ceiling):
         search = DelaySearch(problem, period, seed, announce)
-        search.follow_data(clock, iterations)
-        for start in search.fitting([assignment.tolist()]):
-            # While nothing is feasible at this period, a few steps must do.
-            search.run(start, clock, iterations if search.best is not None else max(8, iterations // 8))
+        balanced = search.fitting([assignment.tolist()])
+        for steps in (PROBES, iterations):  # a few steps, then all of them where those found anything feasible
+            search.follow_data(clock, steps)
+            for start in balanced:
+                search.run(start, clock, steps)
+            if search.best is None:
+                break
         if search.best is not None:
             found.append(search.best[1])
             break
         if clock.expired():
             break
-        period += max(1, period // 50)
+        period += max(1, period // 25)
     return found
 
 

@@ -29,6 +29,8 @@ OnBest = Callable[[Schedule], object]
 SMOOTH, HOT, COLD = 0.4, 0.5, 0.02
 #: Tries after which a search that could place nothing is given up.
 TRIES = 40
+#: Deterministic work of a step, per copy (about seconds).
+STEP_WORK = 2e-5
 
 
 class DelaySearch:
@@ -88,6 +90,7 @@ class DelaySearch:
         for step in range(steps):
             if clock.expired() or self._reached(target) or (step == TRIES and lowest == math.inf):
                 return
+            clock.spend(n * STEP_WORK)
             ranks = list(priority)
             for _ in range(rng.randint(1, max(1, n // 10)) if step else 0):
                 v = rng.randrange(n)
@@ -130,6 +133,7 @@ class DelaySearch:
         for step in range(steps):
             if clock.expired() or self._reached(target):
                 return
+            clock.spend(n * STEP_WORK)
             temperature = HOT * (COLD / HOT) ** (step / steps)
             trial, totals, ranks, order = processor, load, priority, sequence
             if rng.random() < 0.3:

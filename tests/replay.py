@@ -1,0 +1,185 @@
+"""A slow replay of many iterations one by one: delays, traffic and memory from the definitions alone.
+
+It shares no code with the checker: every iteration of every task is written out with its own start,
+and whatever the steady state is worth is read off in the middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spikepipe_sched.problem import Problem
+from spikepipe_sched.schedule import Schedule
+
+#: Iterations replayed; what happens in the middle third is the steady state.
+ITERATIONS = 60
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One iteration's tensor going from a producer to a reader."""
+
+    tensor: int
+    produced_in: int
+    producer: tuple[int, int]
+    reader: tuple[int, int]
+    arrival: int
+    summed: bool
+
+
+class Replay:
+    """All iterations of a schedule; a run of a task is (task, iteration)."""
+
+    def __init__(self, problem: Problem, schedule: Schedule) -> None:
+        self.problem, self.schedule = problem, schedule
+        self.periodic = problem.mode == "periodic"
+        self.copies = problem.unroll if self.periodic else problem.micro_batches
+        self.iterations = ITERATIONS if self.periodic else problem.micro_batches
+        self.middle = ITERATIONS // 3 // self.copies * self.copies
+
+    def single(self, task: int) -> bool:
+        """Whether all micro-batches share one run of the task."""
+        return not self.periodic and self.problem.tasks.kinds[task] == "U"
+
+    def _row(self, run: tuple[int, int]) -> int:
+        task, iteration = run
+        return int(self.problem.instance.copies(task)[0 if self.single(task) else iteration % self.copies])
+
+    def processor(self, run: tuple[int, int]) -> int:
+        """Where it runs."""
+        return int(self.schedule.processor[self._row(run)])
+
+    def start(self, run: tuple[int, int]) -> int:
+        """When it starts."""
+        turn = run[1] // self.copies if self.periodic else 0
+        return int(self.schedule.start[self._row(run)]) + turn * (self.schedule.period or 0)
+
+    def end(self, run: tuple[int, int]) -> int:
+        """When it ends."""
+        return self.start(run) + int(self.problem.tasks.cycles[run[0], self.problem.processors[self.processor(run)].kind])
+
+    def transfer(self, edge: int) -> int:
+        """Cycles to send what the edge carries."""
+        size, link = sum(int(self.problem.tensor_bytes[t]) for t in self.tensors(edge)), self.problem.interconnect
+        return link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle) if size else 0
+
+    def tensors(self, edge: int) -> list[int]:
+        """What the edge carries."""
+        edges = self.problem.edges
+        return edges.tensor[edges.tensor_ptr[edge] : edges.tensor_ptr[edge + 1]].tolist()
+
+    def delays(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Forward and backward delay by layer: the least D so that iteration j never waits for the update of j - D."""
+        edges, kinds = self.problem.edges, self.problem.tasks.kinds
+        by_layer: dict[int, list[int]] = {}
+        for e in range(len(edges.source)):
+            if int(edges.delay_layer[e]) >= 0:
+                by_layer.setdefault(int(edges.delay_layer[e]), []).append(e)
+        forward: dict[int, int] = {}
+        backward: dict[int, int] = {}
+        for layer, mine in by_layer.items():
+            into_forward = [e for e in mine if kinds[int(edges.target[e])] == "F"]
+            others = [e for e in mine if e not in into_forward]
+            if self.problem.weights == "stash":
+                forward[layer] = backward[layer] = self._least(mine)
+            else:
+                forward[layer] = self._least(into_forward)
+                backward[layer] = self._least(others) if others else forward[layer]
+        return forward, backward
+
+    def _least(self, edges: list[int]) -> int:
+        columns = self.problem.edges
+        delay = 1
+        while True:
+            late = False
+            for j in range(self.middle * 2, self.middle * 2 + self.copies):
+                for e in edges:
+                    update, reader = (int(columns.source[e]), j - delay), (int(columns.target[e]), j)
+                    apart = self.processor(update) != self.processor(reader)
+                    late |= self.start(reader) < self.end(update) + int(columns.lag[e]) + (self.transfer(e) if apart else 0)
+            if not late:
+                return delay
+            delay += 1
+
+    def movements(self) -> list[Movement]:
+        """Everything that goes from a run to another."""
+        edges, kinds = self.problem.edges, self.problem.tasks.kinds
+        forward, backward = self.delays() if self.periodic else ({}, {})
+        producers: dict[int, set[int]] = {}
+        for e in range(len(edges.source)):
+            for tensor in self.tensors(e):
+                producers.setdefault(tensor, set()).add(int(edges.source[e]))
+        found: list[Movement] = []
+        for e in range(len(edges.source)):
+            u, v, layer, distance = int(edges.source[e]), int(edges.target[e]), int(edges.delay_layer[e]), int(edges.distance[e])
+            if layer >= 0:
+                if not self.periodic:
+                    continue
+                distance = (forward if kinds[v] == "F" else backward)[layer]
+            for j in range(self.iterations):
+                if self.single(u) and (distance > 0 or j > 0):
+                    continue  # the only update of the run comes after all micro-batches
+                if self.single(v):
+                    if distance > 0:
+                        continue
+                    reader = (v, 0)
+                else:
+                    reader = (v, j + distance)
+                if not self.periodic and reader[1] >= self.iterations:
+                    continue
+                arrival = max(0, int(edges.lag[e]) + self.transfer(e))
+                for tensor in self.tensors(e):
+                    summed = self.single(v) or len(producers[tensor]) > 1
+                    found.append(Movement(tensor, 0 if self.single(v) else j, (u, j), reader, arrival, summed))
+        return found
+
+    def traffic(self) -> int:
+        """Bytes that cross, in ``unroll`` iterations of the steady state or in the finite run."""
+        crossing = set[tuple[int, int, int, int]]()
+        for m in self.movements():
+            inside = not self.periodic or self.middle <= m.produced_in < self.middle + self.copies
+            if inside and self.processor(m.producer) != self.processor(m.reader):
+                crossing.add((m.tensor, m.produced_in, self.processor(m.producer), self.processor(m.reader)))
+        return sum(int(self.problem.tensor_bytes[tensor]) for tensor, *_ in crossing)
+
+    def lives(self) -> list[tuple[int, int, int, int]]:
+        """(processor, begin, end, bytes) of everything in a memory."""
+        kept: dict[tuple[int, ...], list[Movement]] = {}
+        received: dict[tuple[int, ...], list[Movement]] = {}
+        for m in self.movements():
+            here, there = self.processor(m.producer), self.processor(m.reader)
+            kept.setdefault((m.tensor, m.produced_in, here), []).append(m)
+            if here != there:
+                received.setdefault((m.tensor, m.produced_in, here, there), []).append(m)
+        lives: list[tuple[int, int, int, int]] = []
+        for (tensor, _, here), moves in kept.items():
+            until = [self.end(m.reader) if m.summed or self.processor(m.reader) == here else self.end(m.producer) + m.arrival for m in moves]
+            lives.append((here, min(self.start(m.producer) for m in moves), max(until), int(self.problem.tensor_bytes[tensor])))
+        for (tensor, _, _, there), moves in received.items():
+            since, until = max(self.end(m.producer) for m in moves), max(self.end(m.reader) for m in moves)
+            lives.append((there, since, until, int(self.problem.tensor_bytes[tensor])))
+        return lives if self.periodic else lives + self._resident()
+
+    def _resident(self) -> list[tuple[int, int, int, int]]:
+        edges, problem = self.problem.edges, self.problem
+        last = max(self.end((t, j)) for t in range(len(problem.tasks.names)) for j in range(self.iterations))
+        until: dict[tuple[int, int], int] = {}
+        for e in range(len(edges.source)):
+            u, v = int(edges.source[e]), int(edges.target[e])
+            for tensor in self.tensors(e) if self.single(u) else ():
+                until[tensor, self.processor((u, 0))] = last
+                for j in range(self.iterations) if u != v else ():
+                    place = tensor, self.processor((v, j))
+                    until[place] = max(until.get(place, 0), self.end((v, j)))
+        return [(p, 0, end, int(problem.tensor_bytes[tensor])) for (tensor, p), end in until.items()]
+
+    def peaks(self) -> tuple[int, ...]:
+        """Most bytes at any time of the steady state, or of the finite run, on every processor."""
+        lives, peaks = self.lives(), list[int]()
+        begin = self.middle // self.copies * (self.schedule.period or 0) + int(self.schedule.start.max())
+        window = range(begin, begin + self.schedule.period) if self.schedule.period is not None else range(1 + max((u for _, _, u, _ in lives), default=0))
+        for p in range(len(self.problem.processors)):
+            mine = [(a, b, size) for q, a, b, size in lives if q == p]
+            moments = [window.start, *(a for a, _, _ in mine if a in window)]
+            peaks.append(max(sum(size for a, b, size in mine if a <= t < b) for t in moments))
+        return tuple(peaks)
