@@ -94,11 +94,13 @@ def _dual_weights(by_class: Ints, counts: Ints) -> NDArray[np.object_]:
         bounds=[(0, None)] * (rows + classes),
         method="highs",
     )
+    equal: NDArray[np.object_] = np.array([1] * classes, dtype=object)
     if solution.x is None:  # any weights are valid; equal ones are merely weaker
-        return np.ones(classes, dtype=object)
+        return equal
     multipliers: NDArray[np.float64] = np.asarray(solution.x, dtype=np.float64)[rows:]
     weights = np.maximum(np.rint(multipliers * counts.sum() * 2**30), 0)
-    return weights.astype(np.int64).astype(object) if weights.any() else np.ones(classes, dtype=object)
+    whole: NDArray[np.object_] = weights.astype(np.int64).astype(object)
+    return whole if weights.any() else equal
 
 
 def _counted(problem: Problem) -> NDArray[np.bool_]:

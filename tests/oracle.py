@@ -56,7 +56,7 @@ def random_problem(seed: int, mode: str) -> Problem:
 
 
 #: More candidates than this are not enumerated.
-MOST_ROWS = 3_000_000
+MOST_ROWS = 1_000_000
 
 
 class TooLarge(Exception):

@@ -23,7 +23,7 @@ def test_optima_equal_brute_force(mode: str, batch: int) -> None:
         except TooLarge:
             continue
         compared += 1
-        found = solve(problem, "cpsat", deterministic_limit=3.0)
+        found = solve(problem, "cpsat", deterministic_limit=1.5)
         if best is None:
             assert found.status in (Status.INFEASIBLE, Status.UNKNOWN), seed
             continue
