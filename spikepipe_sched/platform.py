@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
-from spikepipe_sched.errors import require
+from spikepipe_sched.errors import InputError, is_whole, require
+
+#: Most processors of a platform made by `Platform.with_processors`.
+MAX_PROCESSORS: Final = 4096
 
 Dataflow = Literal["os", "ws", "is", "auto"]
 
@@ -94,7 +97,8 @@ class Platform:
 
     def with_processors(self, count: int) -> Platform:
         """The same platform with ``count`` processors: the list of classes is cut or repeated."""
-        require(count >= 1, f"platform '{self.name}': needs at least one processor, got {count}")
+        if not is_whole(count) or not 1 <= count <= MAX_PROCESSORS:
+            raise InputError(f"platform '{self.name}': the number of processors must be between 1 and {MAX_PROCESSORS}, got {count}")
         repeated = tuple(self.processors[i % len(self.processors)] for i in range(count))
         return replace(self, processors=repeated)
 

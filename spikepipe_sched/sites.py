@@ -28,6 +28,7 @@ class Site:
 
     @property
     def elements(self) -> int:
+        """Neurons of the layer."""
         return math.prod(self.shape)
 
 

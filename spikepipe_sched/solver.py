@@ -179,6 +179,7 @@ def solve(
         If the solver's schedule violates the problem, or its objective is not what it reports.
     """
     from spikepipe_sched.check import structure_violations
+    from spikepipe_sched.conflicts import conflict
     from spikepipe_sched.result import Provenance, conclude, with_provenance
 
     chosen = load_solver(solver) if isinstance(solver, str) else solver
@@ -189,6 +190,15 @@ def solve(
     reason = chosen.spec.supports(problem)
     if reason is not None:
         raise InputError(f"solver '{name}' cannot take this problem: {reason}")
+    excluded = conflict(problem)
+    if excluded is not None:
+        return conclude(
+            problem,
+            None,
+            provenance=Provenance(solver=name, version=__version__, seed=seed, cost_terms=problem.cost_terms),
+            infeasibility=excluded,
+            proven_infeasible=True,
+        )
     budget = Budget(time_limit_s=time_limit_s, deterministic_limit=deterministic_limit, **({} if workers is None else {"workers": workers}))
     recorder = _Recorder(problem, observer)
     began, interrupted = time.perf_counter(), False

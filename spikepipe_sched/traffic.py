@@ -98,9 +98,11 @@ def link_loads(problem: Problem, flow: Flows, processor: Ints, length_cycles: in
     tensor, sender, receiver = crossings(flow, processor)
     cycles = -(-problem.tensor_bytes[tensor] // problem.interconnect.bandwidth_bytes_per_cycle)
     count = len(problem.processors)
-    load = np.bincount(sender * count + receiver, weights=cycles, minlength=count * count)
+    links, which = np.unique(sender * count + receiver, return_inverse=True)  # few of the P^2 links are used
+    load: list[float] = np.bincount(which, weights=cycles, minlength=len(links)).tolist()
+    used: list[int] = links.tolist()
     names = [p.name for p in problem.processors]
-    return tuple((names[link // count], names[link % count], float(load[link]) / max(length_cycles, 1)) for link in np.flatnonzero(load).tolist())
+    return tuple((names[link // count], names[link % count], total / max(length_cycles, 1)) for link, total in zip(used, load, strict=True))
 
 
 def moved_bytes(problem: Problem) -> int:

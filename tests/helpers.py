@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -170,3 +171,8 @@ def scheduled(draw: st.DrawFn, mode: str | None = None) -> tuple[Problem, Schedu
     if schedule.period is None:
         return problem, schedule
     return problem, replace(schedule, period=max(1, schedule.period // draw(st.integers(1, 4))))
+
+
+def hear_interrupts() -> None:
+    """For ``preexec_fn``: a child of a shell's background job would ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return complain(error, 2)
         except SpikepipeError as error:
             return complain(error, 1)
+        except MemoryError:
+            return complain("out of memory; use fewer processors, windows or micro-batches", 1)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
             return 141

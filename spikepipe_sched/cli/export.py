@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.output import require_writable
+from spikepipe_sched.cli.output import require_writable, warn_if_wrong
 from spikepipe_sched.errors import require
 
 
@@ -28,6 +28,7 @@ def export(file: Path, /, *, format: Literal["chrome", "html"], output: Annotate
 
     require_writable(output)
     result = load_result(file)
+    warn_if_wrong(file, result)
     require(result.schedule is not None, f"{file}: there is no schedule in it to export ({result.status})")
     if format == "chrome":
         from spikepipe_sched.export.chrome import chrome_trace as render

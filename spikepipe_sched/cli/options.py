@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -99,9 +100,12 @@ def build_problem(network: str, job: Job, processors: int) -> Problem:
     """Load the network and the platform, lower, and compile."""
     from spikepipe_sched import Limits, Problem, TrainingSetup, load_network, load_platform, lower
     from spikepipe_sched.errors import require
+    from spikepipe_sched.importers import DEFAULT_TIME_STEPS
 
     require(job.mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
     finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if job.mode == "finite" else {}
+    if job.time_steps is None and network.lower().endswith(".nir"):
+        print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
     loaded = load_network(network, time_steps=job.time_steps, input_shape=_shape(job.input_shape))
     platform = _with_memory(load_platform(job.platform).with_processors(processors), job.max_memory)
     graph = lower(loaded, TrainingSetup(batch=job.batch, windows=job.windows, dgrad=job.dgrad), platform)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_sched.errors import InputError, require
+
+if TYPE_CHECKING:
+    from spikepipe_sched.result import Result
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
@@ -23,6 +27,15 @@ def to_json(data: Any) -> str:
     import json
 
     return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def warn_if_wrong(file: Path, result: Result) -> None:
+    """Say on stderr that a file that is about to be shown does not hold what it claims."""
+    from spikepipe_sched.recheck import recheck
+
+    wrong = recheck(result)
+    if wrong:
+        print(f"warning: {file} has {len(wrong)} violation{'s' if len(wrong) > 1 else ''}, the first: {wrong[0]}; see 'check'", file=sys.stderr)
 
 
 def require_writable(path: Path | None) -> None:

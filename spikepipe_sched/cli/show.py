@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 from spikepipe_sched.cli.options import JsonFlag
+from spikepipe_sched.cli.output import warn_if_wrong
+from spikepipe_sched.errors import require
 
 
 def show(file: Path, /, *, width: int | None = None, json: JsonFlag = False) -> int:
@@ -22,7 +24,9 @@ def show(file: Path, /, *, width: int | None = None, json: JsonFlag = False) -> 
     """
     from spikepipe_sched.schema import load_result
 
+    require(width is None or width >= 20, f"--width must be at least 20 columns, got {width}")
     result = load_result(file)
+    warn_if_wrong(file, result)
     if json:
         print(result.to_json())
         return 0

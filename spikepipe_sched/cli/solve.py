@@ -64,23 +64,25 @@ def solve(
             seed=effort.seed,
             observer=observer,
         )
-    if output is not None:
-        result.to_json(output)
     if json:
         print(result.to_json())
     else:
         from spikepipe_sched.export.summary import summary_lines
 
         print("\n".join(summary_lines(result)))
-        if output is not None:
-            print(f"written to {output}")
+    if result.schedule is None and result.provenance.interrupted:
+        print("interrupted before a schedule was found" + (f"; {output} is left as it was" if output is not None else ""), file=sys.stderr)
+        return 130
+    if output is not None:
+        result.to_json(output)
+        print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     return _verdict(result, threshold)
 
 
 def _verdict(result: Result, threshold: float | None) -> int:
     """The exit code, with its reason on stderr where it is not 0."""
     if result.provenance.interrupted:
-        print("interrupted: this is the best found so far" if result.schedule is not None else "interrupted before a schedule was found", file=sys.stderr)
+        print("interrupted: this is the best found so far", file=sys.stderr)
     if result.schedule is None:
         print(f"error: no feasible schedule ({result.status})", file=sys.stderr)
         return 1

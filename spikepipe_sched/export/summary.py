@@ -19,6 +19,16 @@ UNITS: Final = {"period": "cycles", "makespan": "cycles", "delay": "iterations",
 _LAYERS_SHOWN: Final = 24
 
 
+#: The command line's options for limits, where it has one.
+OPTIONS: Final = {
+    "period_cycles": "--max-period",
+    "makespan_cycles": "--max-makespan",
+    "delay": "--max-delay",
+    "traffic_bytes": "--max-traffic",
+    "memory_bytes": "--max-memory",
+}
+
+
 def summary_lines(result: Result, baseline: Cut | None = None) -> list[str]:
     """`summary_rows` as aligned lines of text."""
     rows = summary_rows(result, baseline)
@@ -104,7 +114,8 @@ def _why_not(result: Result) -> list[tuple[str, str]]:
     why = result.infeasibility
     rows = [("demanded", plain(why.demanded)), ("bound", plain(why.bound))]
     rows += [("gap", percent(why.gap))] if why.gap is not None else []
-    return rows + ([("loosen", plain(", ".join(why.loosen)))] if why.loosen else [])
+    loosen = [f"{name} ({OPTIONS[name]})" if name in OPTIONS else name for name in why.loosen]
+    return rows + ([("loosen", plain(", ".join(loosen)))] if loosen else [])
 
 
 def _length(problem: Problem, figures: Metrics) -> tuple[str, str]:

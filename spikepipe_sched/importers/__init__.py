@@ -86,6 +86,7 @@ def _file(source: str | os.PathLike[str], folder: str, suffixes: tuple[str, ...]
     path = Path(text)
     suffix = path.suffix.lower()
     if suffix in suffixes:
+        require(not path.is_dir(), f"{text}: this is a folder, not a file")
         require(path.is_file(), f"{text}: there is no such file")
         return path
     if suffix or len(path.parts) > 1 or not isinstance(source, str):

@@ -249,7 +249,7 @@ class _Reader:
             if key in node.values or key in node.absent:
                 continue
             while len(size) > len(shape) and size[0] == 1:
-                size = size[1:]
+                size = size[1:]  # noqa: PLW2901  (leading ones say nothing)
             scalar |= size != shape and math.prod(size) == 1
             broadcast = len(size) == len(shape) and all(a in (1, b) for a, b in zip(size, shape, strict=True))
             require(

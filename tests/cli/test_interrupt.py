@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.helpers import hear_interrupts
+
 SCRIPT = """
 import sys
 from spikepipe_sched.cli.options import Job, build_problem
@@ -27,7 +29,7 @@ print("interrupted" if result.provenance.interrupted else "ended", result.status
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 @pytest.mark.parametrize("solver", ["cpsat", "auto"])
 def test_interrupt_during_cp_sat(solver):
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, solver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, solver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
     assert process.stdout is not None
     assert process.stdout.readline() == "schedule\n"
     with pytest.raises(subprocess.TimeoutExpired):  # by now the search is under way

@@ -15,6 +15,7 @@ import pytest
 from spikepipe_sched import Result
 from spikepipe_sched.cli.solve import parse_gap
 from spikepipe_sched.errors import InputError
+from tests.helpers import hear_interrupts
 
 QUICK = ("--solver", "stages", "--processors", 2)
 
@@ -186,7 +187,9 @@ def test_ctrl_c_keeps_the_best_schedule(tmp_path):
         "sys.exit(main())\n"
     )
     file = tmp_path / "best.json"
-    process = subprocess.Popen([sys.executable, script, "solve", "tiny", "-o", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, script, "solve", "tiny", "-o", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     assert process.stderr is not None
     assert process.stderr.readline() == "searching\n"
     time.sleep(0.1)

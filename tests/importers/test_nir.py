@@ -293,7 +293,9 @@ def test_loops_and_islands_are_refused(write: Write) -> None:
 
 def edit(path: Path, change: Callable[[h5py.Group], None]) -> None:
     with h5py.File(path, "a") as file:
-        change(file["node/nodes/fc"])
+        group = file["node/nodes/fc"]
+        assert isinstance(group, h5py.Group)
+        change(group)
 
 
 def external_link(node: h5py.Group) -> None:

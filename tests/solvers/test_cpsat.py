@@ -20,6 +20,7 @@ from spikepipe_solvers.cpsat.constraints import Constraints
 from spikepipe_solvers.cpsat.memory import MemoryModel
 from spikepipe_solvers.cpsat.traffic import traffic_expression
 from spikepipe_solvers.cpsat.variables import Variables, make_variables
+from tests.helpers import hear_interrupts
 
 
 def pair(*, first: int = 3, second: int = 2, size: int = 4, mode: str = "periodic", **edge: int) -> Problem:
@@ -187,7 +188,7 @@ def test_interruption_returns_the_best_schedule_so_far() -> None:
         print(result.status, result.provenance.interrupted, result.provenance.runtime_s < 100, flush=True)
         """
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as child:
         assert child.stdout is not None
         assert child.stdout.readline().strip() == "searching"
         child.send_signal(signal.SIGINT)

@@ -158,7 +158,7 @@ class Search:
 
     def _minimise(self, level: str, ceilings: dict[str, int], share: float) -> None:
         problem = self.problem
-        if self.clock.expired() or (level == "memory" and self._memory_places() > MEMORY_PLACES):
+        if self.clock.expired() or (level == "memory" != problem.objective[0] and self._memory_places() > MEMORY_PLACES):
             return
         period = None
         if problem.mode == "periodic":
