@@ -122,7 +122,7 @@ class Result:
 
     @staticmethod
     def from_json(text: str | bytes | os.PathLike[str]) -> Result:
-        """Read a result back from JSON text or a path; exact inverse of `to_json`.
+        """Read a result back from JSON text or a `pathlib.Path` (a str is never a path); exact inverse of `to_json`.
 
         Raises
         ------

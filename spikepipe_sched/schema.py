@@ -63,14 +63,14 @@ def result_from_json(text: str | bytes | os.PathLike[str]) -> Result:
     Parameters
     ----------
     text
-        JSON as str or bytes; or a path, as a `pathlib.Path` or as a str that ends in ``.json``.
+        JSON as str or bytes, or a path as a `pathlib.Path`; a str is never a path.
 
     Raises
     ------
     InputError
         With the JSON path of what is wrong, in one line.
     """
-    if isinstance(text, os.PathLike) or (isinstance(text, str) and text.endswith(".json")):  # JSON ends in a bracket
+    if isinstance(text, os.PathLike):
         return load_result(text)
     try:
         data = text.encode() if isinstance(text, str) else text
