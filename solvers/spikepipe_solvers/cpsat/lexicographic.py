@@ -93,7 +93,17 @@ class Search:
     # -- the whole search ----------------------------------------------------------------------------
 
     def run(self, local_search: float) -> Result:
-        """All levels in order; ``local_search``: share of the time for local search at the least period."""
+        """All levels in order; ``local_search``: share of the time for local search at the least period.
+
+        An interruption ends the search; what was found and proven until then counts.
+        """
+        try:
+            self._levels(local_search)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return self._conclude()
+
+    def _levels(self, local_search: float) -> None:
         problem = self.problem
         ceilings: dict[str, int] = {}
         shares = np.linspace(0.5, 1.0, len(problem.objective)).tolist() if len(problem.objective) > 1 else [1.0]
@@ -114,7 +124,6 @@ class Search:
             if self.incumbent is None or self.interrupted:
                 break
             ceilings[level] = self.value(level)
-        return self._conclude()
 
     def _proven(self, level: str) -> bool:
         return self.incumbent is not None and level in self.bounds and self.value(level) == self.bounds[level].value

@@ -39,6 +39,11 @@ class _Watch(cp_model.CpSolverSolutionCallback):
             self.stop_search()
 
 
+def _whole(bound: float) -> int:
+    """The bound of an integer objective, rounded up where a float is exact, and down where it may be off."""
+    return math.ceil(bound - 1e-6) if abs(bound) < 2**50 else math.floor(bound * (1 - 2**-50))
+
+
 def run(
     model: cp_model.CpModel,
     clock: Clock,
@@ -79,7 +84,7 @@ def run(
     def bounded(bound: float) -> None:
         news[0] = time.perf_counter()
         if on_bound is not None:
-            on_bound(math.ceil(bound - 1e-6))
+            on_bound(_whole(bound))
 
     watch = _Watch(heard)
     solver.best_bound_callback = bounded
@@ -116,8 +121,7 @@ def run(
     if code == cp_model.MODEL_INVALID:
         raise ValueError(f"CP-SAT refuses the model: {model.validate()}")
     found = code in (cp_model.OPTIMAL, cp_model.FEASIBLE)
-    # The bound is a float of an integer objective; past 2^53 it may be off by its rounding.
-    bound = math.ceil(solver.best_objective_bound - 1e-6) if model.has_objective() and code != cp_model.INFEASIBLE else 0
+    bound = _whole(solver.best_objective_bound) if model.has_objective() and code != cp_model.INFEASIBLE else 0
     return Outcome(
         solver=solver,
         found=found,
