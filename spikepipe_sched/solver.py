@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from spikepipe_sched.result import Result
     from spikepipe_sched.schedule import Schedule
 
+MAX_WORKERS: Final = 1024
+#: Seeds are 31-bit numbers: that is what CP-SAT takes.
+MAX_SEED: Final = 2**31 - 1
 ENTRY_POINTS: Final = "spikepipe_sched.solvers"
 
 
@@ -40,12 +44,12 @@ class Budget:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     def __post_init__(self) -> None:
-        require(self.time_limit_s > 0, f"budget: the time limit must be positive, got {self.time_limit_s}")
+        require(0 < self.time_limit_s < math.inf, f"budget: the time limit must be positive and finite, got {self.time_limit_s}")
         require(
-            self.deterministic_limit is None or self.deterministic_limit > 0,
-            f"budget: the deterministic limit must be positive, got {self.deterministic_limit}",
+            self.deterministic_limit is None or 0 < self.deterministic_limit < math.inf,
+            f"budget: the deterministic limit must be positive and finite, got {self.deterministic_limit}",
         )
-        require(self.workers >= 1, f"budget: workers must be at least 1, got {self.workers}")
+        require(1 <= self.workers <= MAX_WORKERS, f"budget: workers must be between 1 and {MAX_WORKERS}, got {self.workers}")
         if self.deterministic_limit is not None:
             object.__setattr__(self, "workers", 1)
 
@@ -190,6 +194,7 @@ def solve(
     reason = chosen.spec.supports(problem)
     if reason is not None:
         raise InputError(f"solver '{name}' cannot take this problem: {reason}")
+    require(0 <= seed <= MAX_SEED, f"the seed must be between 0 and {MAX_SEED}, got {seed}")
     excluded = conflict(problem)
     if excluded is not None:
         return conclude(

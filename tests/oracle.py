@@ -46,7 +46,7 @@ def random_problem(seed: int, mode: str) -> Problem:
             if j == 0 or rng.random() < 0.3:
                 graph.add_edge(f"t{n - 1}", f"t{j}", tensors={"w": 2}, delay_layer="l")
     elif mode == "periodic" and rng.random() < 0.5:
-        graph.add_edge(f"t{n - 1}", "t0", tensors={"back": 1}, distance=rng.randint(1, 2))
+        graph.add_edge(f"t{n - 1}", "t0", tensors={"back": 1}, distance=rng.choice([1, 2, 4, 7]))
     limits = Limits(
         delay=rng.choice([None, None, 1, 2]) if updates and mode == "periodic" else None,
         traffic_bytes=rng.choice([None, None, None, 2]),

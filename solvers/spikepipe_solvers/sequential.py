@@ -14,7 +14,7 @@ from spikepipe_solvers.finish import finish
 
 
 def supports(problem: Problem) -> str | None:
-    """Needs a processor that can run every task, and no edge that makes a task wait for nothing running."""
+    """Needs a processor that can run every task."""
     if not (problem.instance.duration >= 0).all(axis=0).any():
         return "no processor can run every task"
     return None

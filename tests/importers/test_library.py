@@ -24,7 +24,7 @@ PARAMETERS = {
     "nmnist_mlp": 2312 * 512 + 512 * 512 + 512 * 10,
     "sew_resnet18": 11_689_512 - 9_600,  # torchvision's ResNet-18 without batch normalisation
     "shd_recurrent": 700 * 256 + 256 * 256 + 256 * 256 + 256 * 256 + 256 * 20,
-    "tiny": 24 * 16 + 16 * 4,
+    "tiny": 16 * 8 + 8 * 4,
     "vgg16": 14_710_464 - 576 + 512 * 4096 + 4096 * 4096 + 4096 * 10,  # 13 convolutions; 2 input channels, not 3
     "vgg9": 9 * (2 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 2 * 256 * 256) + 9216 * 1024 + 1024 * 10,
 }

@@ -137,6 +137,17 @@ def test_memory_counts_every_iteration_in_flight() -> None:
         assert case.feasible() is fits
 
 
+@pytest.mark.parametrize("distance", [10, 100])
+def test_tensors_read_many_iterations_later_are_held_no_longer_than_needed(distance: int) -> None:
+    """The producer may run just before the reader of a much later iteration: one copy is enough."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_node("a", cycles=1)
+    graph.add_node("b", cycles=1)
+    graph.add_edge("a", "b", bytes=100, distance=distance)
+    found = solve(Problem.from_graph(graph, 1, objective=("period", "memory")), "cpsat", deterministic_limit=5.0)
+    assert found.key() == (2, 100)
+
+
 def test_exact_balancing_proves_the_least_load() -> None:
     """3, 3, 2, 2, 2 on two processors: longest first gives 7, the optimum is 6."""
     graph: nx.DiGraph[str] = nx.DiGraph()

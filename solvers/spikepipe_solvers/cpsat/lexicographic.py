@@ -30,6 +30,8 @@ from spikepipe_solvers.search import DelaySearch
 
 #: Largest number of tensor places for which the memory model is built as an objective.
 MEMORY_PLACES = 4000
+#: Share of the time that the heuristic ``modulo`` may take before the exact search.
+MODULO_SHARE = 0.2
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
@@ -241,6 +243,7 @@ class Search:
             )
             self.interrupted |= outcome.interrupted
             self.raise_bound("period", bound, "CP-SAT: load balancing")
+            local_search = 0.0 if self.interrupted else local_search
             target = self._loads(assignment)
         target = max(target, known.value)
         ceiling = problem.limits.period_cycles
@@ -268,27 +271,35 @@ class Search:
             search.run(start, clock, steps, target)
 
     def _bisect(self, ceilings: dict[str, int], share: float) -> None:
-        """Least feasible period between the bound and the incumbent (or the limit), by models at fixed periods."""
+        """Shorter periods between the bound and the incumbent (or the limit), by models at fixed periods.
+
+        A period that stays undecided in its share of the time is given up and longer ones are tried.
+        """
         low = self.bounds["period"].value
         high = self.value("period") if self.incumbent is not None else self._free_period()
         found = self.incumbent is not None
         monotone = self._monotone()
+        unknown = low  # periods below are infeasible, or were given up
         probe = high if monotone and not found else low
-        while low < high or (low == high and not found):
+        while unknown < high or (unknown == high and not found):
             if self.clock.expired() or self.interrupted:
                 return
             model = self._model({**ceilings}, probe)
             outcome, schedule = model.solve(None, self.clock, seed=self.seed, share=share * 0.5)
             self.interrupted |= outcome.interrupted
             if outcome.infeasible:
-                low = probe + 1
-                self.raise_bound("period", low, "CP-SAT: shorter periods are infeasible")
-                self.tell()
+                unknown = probe + 1
+                if monotone or probe == low:
+                    low = probe + 1
+                    self.raise_bound("period", low, "CP-SAT: shorter periods are infeasible")
+                    self.tell()
             elif schedule is not None and self.offer(schedule, "cpsat"):
                 found, high = True, self.value("period")
+            elif found:
+                unknown = probe + 1
             else:
                 return
-            probe = (low + high) // 2 if monotone else low
+            probe = (unknown + high) // 2 if monotone else unknown
         if not found and low > high:
             self.infeasible = self._report(proven=True)
 
@@ -301,5 +312,6 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
     if problem.mode == "periodic" and (modulo or search.incumbent is None):
-        for schedule in modulo_schedules(problem, search.clock, search.seed):
+        clock = search.clock if search.clock.deterministic else Clock(search.clock.budget, MODULO_SHARE)
+        for schedule in modulo_schedules(problem, clock, search.seed, search.observer):
             search.offer(schedule, "modulo")

@@ -23,7 +23,10 @@ class MemoryModel:
 
     def __init__(self, variables: Variables) -> None:
         self.v, self.model, self.problem = variables, variables.model, variables.problem
-        self.latest = variables.horizon + ((max(0, variables.horizon // variables.period) + 4) * variables.period if variables.period else 0)
+        # A reader may run as many periods later as its edge's distance, or the largest delay, says.
+        period, distances = variables.period or 0, variables.problem.instance.distance
+        later = max(int(distances.max(initial=0)), variables.horizon // period + 4 if period else 0)
+        self.latest = variables.horizon + (later + 1) * period
         self.lives: list[list[tuple[Bool, Expression, Expression, int]]] = [[] for _ in self.problem.processors]
         self._tensors()
         if variables.period is None:

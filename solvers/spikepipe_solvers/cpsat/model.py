@@ -49,11 +49,14 @@ class ScheduleModel:
             makespans = [x for x in (ceilings.get("makespan"), problem.limits.makespan_cycles) if x is not None]
             horizon = min([length, *makespans])
         else:
-            # Sort copies by start. Between two neighbours a gap of a period plus the longest transfer and
-            # lag can be closed by a period without lengthening a delay, so gaps need be no longer.
+            # Sort copies by start. A gap between neighbours can be closed by a period without lengthening a
+            # delay or breaking an edge if it exceeds a period plus the longest transfer and lag. It must
+            # not lengthen a lifetime either: that of a tensor read d iterations later by a task of the
+            # earlier group would grow; but such an edge cannot span a gap of more than d periods.
             instance = problem.instance
             waits = [instance.transfer, instance.lag, instance.delay_transfer, instance.delay_lag]
-            horizon = length + (instance.size + 1) * (period + sum(int(wait.max(initial=0)) for wait in waits))
+            others = instance.distance[instance.source != instance.target]
+            horizon = length + (instance.size + 1) * (period * (1 + int(others.max(initial=0))) + sum(int(wait.max(initial=0)) for wait in waits))
         if hint is not None:
             horizon = max(horizon, int(hint.start.max()) + length if period is not None else 0)  # never cuts off the hint
         self.variables = make_variables(problem, self.model, period=period, horizon=horizon)
