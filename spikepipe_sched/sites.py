@@ -13,8 +13,8 @@ from spikepipe_sched.network import INPUT, MERGES, POOLS, Layer, Network, Shape
 class Site:
     """A layer that has tasks, with the weightless layers that joined it.
 
-    ``views`` maps each name under which consumers read this layer (itself, or a pool or flatten
-    behind it) to the name of the tensor they read: a flatten moves no data.
+    A view is the name of the tensor a consumer reads: the layer's own, or that of a pool behind it
+    (a flatten moves no data).
     """
 
     layer: Layer
@@ -22,14 +22,8 @@ class Site:
     producers: list[tuple[str, str]]  # (site or "input", view) per input
     pools: list[tuple[str, Shape, Shape]] = field(default_factory=list[tuple[str, Shape, Shape]])  # (kind, in, out)
     consumers: list[str] = field(default_factory=list[str])
-    views: list[str] = field(default_factory=list[str])  # distinct views read, in order
     needs_error: bool = False  # it, or something upstream, is trainable
     has_dgrad: bool = False  # something upstream is trainable
-
-    @property
-    def elements(self) -> int:
-        """Neurons of the layer."""
-        return math.prod(self.shape)
 
 
 def find_sites(network: Network) -> dict[str, Site]:
@@ -54,13 +48,11 @@ def find_sites(network: Network) -> dict[str, Site]:
         upstream = [sites[name] for name, _ in site.producers if name != INPUT]
         site.has_dgrad = any(up.needs_error for up in upstream)
         site.needs_error = site.layer.trainable or site.has_dgrad
-        for name, view in site.producers:
+        for name, _ in site.producers:
             if name == INPUT:
                 continue
             if site.layer.name not in sites[name].consumers:
                 sites[name].consumers.append(site.layer.name)
-            if view not in sites[name].views:
-                sites[name].views.append(view)
     return sites
 
 

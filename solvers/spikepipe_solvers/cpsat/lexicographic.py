@@ -67,7 +67,7 @@ class Search:
         self.tell(schedule)
         return True
 
-    def tell(self, schedule: Schedule | None = None, bound: int | None = None) -> None:
+    def tell(self, schedule: Schedule | None = None) -> None:
         """Report to the observer."""
         if self.observer is None:
             return
@@ -77,7 +77,7 @@ class Search:
                 solver=self.name,
                 objective=self.level,
                 incumbent=self.key[index] if self.incumbent is not None else None,
-                bound=bound if bound is not None else (self.bounds[self.level].value if self.level in self.bounds else None),
+                bound=self.bounds[self.level].value if self.level in self.bounds else None,
                 elapsed_s=time.perf_counter() - self._began,
                 schedule=schedule,
             )

@@ -112,7 +112,7 @@ class MemoryModel:
         makespan = model.new_int_var(0, v.horizon, "resident_until")
         for end in v.end:
             model.add(makespan >= end)
-        homes: dict[tuple[int, int], list[tuple[int, bool]]] = {}
+        homes: dict[tuple[int, int], list[int]] = {}
         for e in range(len(edges.source)):
             if kinds[int(edges.source[e])] != "U":
                 continue
@@ -120,7 +120,7 @@ class MemoryModel:
             for tensor in edges.tensor[edges.tensor_ptr[e] : edges.tensor_ptr[e + 1]].tolist():
                 readers = homes.setdefault((tensor, update), [])
                 if int(edges.source[e]) != int(edges.target[e]):
-                    readers.extend((int(w), True) for w in instance.copies(int(edges.target[e])))
+                    readers.extend(int(w) for w in instance.copies(int(edges.target[e])))
         for (tensor, update), readers in homes.items():
             size = int(self.problem.tensor_bytes[tensor])
             for p in range(len(self.problem.processors)):
@@ -130,7 +130,7 @@ class MemoryModel:
                 if here is not None:
                     model.add_implication(here, present)
                     model.add(end >= makespan).only_enforce_if(here)
-                for w, _ in readers:
+                for w in readers:
                     there = v.place[w][p]
                     if there is not None:
                         model.add_implication(there, present)

@@ -15,11 +15,10 @@ from spikepipe_solvers.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What CP-SAT said: found a solution, proved optimal or infeasible; its bound; whether it was interrupted."""
+    """What CP-SAT said: found a solution, or proved that there is none; its bound; whether it was interrupted."""
 
     solver: cp_model.CpSolver
     found: bool
-    optimal: bool
     infeasible: bool
     bound: int
     interrupted: bool
@@ -125,7 +124,6 @@ def run(
     return Outcome(
         solver=solver,
         found=found,
-        optimal=code == cp_model.OPTIMAL,
         infeasible=code == cp_model.INFEASIBLE,
         bound=bound,
         interrupted=interrupted,
