@@ -46,7 +46,7 @@ def random_problem(seed: int, mode: str) -> Problem:
             if j == 0 or rng.random() < 0.3:
                 graph.add_edge(f"t{n - 1}", f"t{j}", tensors={"w": 2}, delay_layer="l")
     elif mode == "periodic" and rng.random() < 0.5:
-        graph.add_edge(f"t{n - 1}", "t0", tensors={"back": 1}, distance=rng.choice([1, 2, 4, 7]))
+        graph.add_edge(f"t{n - 1}", "t0", tensors={"back": 1}, distance=rng.choice([1, 2, 4]))
     limits = Limits(
         delay=rng.choice([None, None, 1, 2]) if updates and mode == "periodic" else None,
         traffic_bytes=rng.choice([None, None, None, 2]),
@@ -165,9 +165,11 @@ class Oracle:
                 if found is not None and (self.p.objective[0] == "makespan" or makespan == serial):
                     return found
             return None
+        # A tensor read d iterations later is held least long by a producer that runs d periods later.
+        farthest = max((e[2] for e in self.edges if e[0] != e[1]), default=0)
         for period in range(1, min(longest, serial) + 1):
             depth = sum(max(c) for c in self.cycles) + max((e[5] for e in self.edges), default=0) * (len(self.cycles) - 1)
-            found = self._best(*self.enumerate(min(depth + period, 4 * period + 4), period), period)
+            found = self._best(*self.enumerate(min(depth + period, 4 * period + 4) + farthest * period, period), period)
             if found is not None:
                 return found
         return None
