@@ -117,7 +117,7 @@ class _Builder:
 
     def recurrent_gemms(self, site: Site, part: Pass, t: int) -> tuple[Gemm, ...]:
         """Step by step in F and E (the chain over time), in one product in W."""
-        if not site.layer.recurrent:
+        if not (site.layer.recurrence == "full"):
             return ()
         n, batch = site.layer.out_features, self.setup.batch
         return (Gemm(m=n, k=batch * t, n=n),) if part == "W" else (Gemm(m=batch, k=n, n=n, count=t),)
@@ -184,7 +184,7 @@ class _Builder:
                 if producer != INPUT:
                     self.read(self.sites[producer], task, window, view)
             if layer.stateful and window:
-                state = byte_count(elements, setup.membrane_bits) + (byte_count(elements, setup.spike_bits) if layer.recurrent else 0)
+                state = byte_count(elements, setup.membrane_bits) + (byte_count(elements, setup.spike_bits) if (layer.recurrence == "full") else 0)
                 self.connect(task_name("F", name, window - 1), task, {f"{name}.state[{window - 1}]": state})
             if layer.trainable:
                 self.read_weights(site, task)
@@ -231,7 +231,7 @@ class _Builder:
             if layer.stateful and window < last:
                 self.connect(self.carrier(site, window + 1), error, {f"{name}.state_grad[{window + 1}]": byte_count(elements, setup.gradient_bits)})
             self.gather_gradients(site, error, window)
-            if layer.recurrent:
+            if (layer.recurrence == "full"):
                 self.read_weights(site, error)
             if layer.trainable:
                 self.weight_tasks(site, error, window, t)
@@ -275,7 +275,7 @@ class _Builder:
         for producer, view in site.producers:
             if producer != INPUT:
                 self.read(self.sites[producer], task, window, view)
-        if layer.recurrent:
+        if (layer.recurrence == "full"):
             self.read(site, task, window, name)
         gradient = byte_count(self.parameters[name], self.setup.gradient_bits)
         self.connect(task, task_name("U", name), {f"{name}.gradient": gradient})

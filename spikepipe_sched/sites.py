@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from spikepipe_sched.errors import require
-from spikepipe_sched.network import INPUT, MERGES, POOLS, Layer, Network, Shape
+from spikepipe_sched.layer import INPUT, MERGES, POOLS, RESHAPES, SPIKING, Layer, Shape
+from spikepipe_sched.network import Network
 
 
 @dataclass(slots=True)
@@ -32,9 +33,9 @@ def find_sites(network: Network) -> dict[str, Site]:
     sites: dict[str, Site] = {}
     view_of: dict[str, tuple[str, str]] = {INPUT: (INPUT, INPUT)}
     for layer in network.layers:
-        if layer.kind in POOLS or layer.kind == "flatten":
+        if layer.kind in POOLS or layer.kind in RESHAPES:
             site, view = view_of[layer.inputs[0]]
-            view_of[layer.name] = (site, view if layer.kind == "flatten" else layer.name)
+            view_of[layer.name] = (site, view if layer.kind in RESHAPES else layer.name)
             if layer.kind in POOLS and site != INPUT:
                 sites[site].pools.append((layer.kind, shapes[layer.inputs[0]], shapes[layer.name]))
             continue
@@ -64,7 +65,7 @@ def spike_counts(network: Network) -> dict[str, int]:
     counts = {INPUT: 1}
     for layer in network.layers:
         before = [counts[name] for name in layer.inputs]
-        if layer.neuron in ("lif", "iir", "if"):
+        if layer.neuron in SPIKING:
             counts[layer.name] = 1
         elif layer.trainable or layer.neuron != "none" or 0 in before:
             counts[layer.name] = 0

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Literal
 
 from spikepipe_sched.errors import require
-from spikepipe_sched.network import NeuronKind
+from spikepipe_sched.layer import NeuronKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,5 +73,10 @@ NEURON_OPS: dict[NeuronKind, tuple[int, int]] = {
     "iir": (3, 3),
     "if": (3, 3),
     "li": (2, 2),
+    "psu": (3, 4),
+    "ipsu": (2, 3),
+    "rpsu": (3, 4),
+    "psn": (2, 3),
+    "relu": (1, 1),
     "none": (0, 0),
 }

@@ -171,7 +171,7 @@ def test_concat_sends_each_producer_its_own_channels() -> None:
 def test_recurrent_layer_reads_its_weights_in_both_directions() -> None:
     """F and E add t products n x N x N, W one N x (n t) x N; E needs the weights."""
     plain = graph_of(linear("a", "input"), linear("b", "a", 3), windows=2)
-    graph = graph_of(linear("a", "input", recurrent=True), linear("b", "a", 3), windows=2)
+    graph = graph_of(linear("a", "input", recurrence="full"), linear("b", "a", 3), windows=2)
     assert graph.edges["U(a)", "B(b,0)"]["delay_layer"] == "a"
     assert not plain.has_edge("U(a)", "B(b,0)")
     extra = {task: graph.nodes[task]["macs"] - plain.nodes[task]["macs"] for task in ("F(a,0)", "B(b,0)", "W(a,0)", "F(b,0)", "W(b,0)")}
@@ -181,7 +181,7 @@ def test_recurrent_layer_reads_its_weights_in_both_directions() -> None:
 
 
 def test_a_recurrent_output_layer_has_the_weights_edge_on_its_own_error() -> None:
-    graph = graph_of(linear("a", "input", recurrent=True))
+    graph = graph_of(linear("a", "input", recurrence="full"))
     assert graph.edges["U(a)", "E(a,0)"]["delay_layer"] == "a"
     assert not kinds(graph, "B")
 

@@ -26,7 +26,7 @@ def test_shapes_and_parameters_of_conv_pool_groups_and_recurrence() -> None:
         Layer(name="conv", kind="conv2d", inputs=("input",), out_channels=8, kernel=(5, 3), stride=(2, 1), padding=(1, 1), groups=2, bias=True),
         Layer(name="pool", kind="maxpool2d", inputs=("conv",), kernel=(2, 2), stride=(2, 2)),
         Layer(name="flat", kind="flatten", inputs=("pool",)),
-        linear("rec", "flat", 5, neuron="lif", recurrent=True, bias=True),
+        linear("rec", "flat", 5, neuron="lif", recurrence="full", bias=True),
         shape=(4, 9, 8),
     )
     assert net.shapes() == {"input": (4, 9, 8), "conv": (8, 4, 8), "pool": (8, 2, 4), "flat": (64,), "rec": (5,)}
@@ -55,7 +55,7 @@ def test_add_keeps_and_concat_sums_channels() -> None:
         ([linear("a", "input"), linear("b", "input", 5), Layer(name="s", kind="add", inputs=("a", "b"))], (6,), ["'s'", "cannot add"]),
         ([linear("a", "nowhere")], (6,), ["'a'", "'nowhere'"]),
         ([linear("a", "input"), linear("a", "input")], (6,), ["two layers", "'a'"]),
-        ([linear("a", "b"), linear("b", "a")], (6,), ["cycle through time", "'a'", "'b'"]),
+        ([linear("a", "b"), linear("b", "a")], (6,), ["cycle", "feedback", "'a'", "'b'"]),
         ([Layer(name="f", kind="flatten", inputs=("input",))], (6,), ["no layer has weights"]),
         ([], (6,), ["no layers"]),
         ([linear("a", "input", 2**41)], (6,), ["'a'", "2^40"]),
@@ -80,8 +80,8 @@ def test_errors_name_the_layer(layers: list[Layer], shape: tuple[int, ...], word
         ({"kind": "conv2d", "inputs": ("a",), "out_channels": 3, "groups": 2}, "groups=2"),
         ({"kind": "conv2d", "inputs": ("a",), "out_channels": 2, "stride": (0, 1)}, "stride"),
         ({"kind": "avgpool2d", "inputs": ("a",), "padding": (-1, 0)}, "padding"),
-        ({"kind": "conv2d", "inputs": ("a",), "out_channels": 2, "recurrent": True, "neuron": "lif"}, "recurrent"),
-        ({"kind": "linear", "inputs": ("a",), "out_features": 2, "recurrent": True}, "needs a neuron"),
+        ({"kind": "conv2d", "inputs": ("a",), "out_channels": 2, "recurrence": "full", "neuron": "lif"}, "recurrent"),
+        ({"kind": "linear", "inputs": ("a",), "out_features": 2, "recurrence": "full"}, "needs a neuron"),
         ({"kind": "maxpool2d", "inputs": ("a",), "neuron": "lif"}, "no neuron of its own"),
     ],
 )

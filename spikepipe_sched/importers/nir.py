@@ -240,7 +240,7 @@ class _Reader:
             if has_bias(recurrence):
                 self.repair(f"node '{recurrence.name}': its bias adds to that of '{node.name}'; one is kept")
                 bias = True
-        return self.emit(node.name, kind="linear", inputs=(source,), out_features=out, neuron=kind, recurrent=recurrence is not None, bias=bias)
+        return self.emit(node.name, kind="linear", inputs=(source,), out_features=out, neuron=kind, recurrence="none" if recurrence is None else "full", bias=bias)
 
     def check_neuron(self, node: NirNode, shape: Shape) -> None:
         """Parameters have the shape of the neurons, or are one value for all."""

@@ -10,10 +10,10 @@ A network file::
 
     [[layers]]
     name = "conv1"
-    kind = "conv2d"               # linear conv2d avgpool2d sumpool2d maxpool2d flatten add concat
+    kind = "conv2d"               # linear conv2d matmul avgpool2d sumpool2d maxpool2d mean flatten tokens add concat neuron
     out_channels = 16
     kernel = 5                    # or [height, width]; the same for stride, padding, dilation
-    neuron = "lif"                # lif iir if li none
+    neuron = "lif"                # lif iir if li psu ipsu rpsu psn relu none
 
 ``inputs = ["a", "b"]`` names a layer's producers; left out, it is the layer before, or the input. A
 platform file::
@@ -38,177 +38,21 @@ import re
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.network import INPUT, Layer, Network, NeuronKind
-from spikepipe_sched.platform import Dataflow, Interconnect, Platform, SystolicArray
+from spikepipe_sched.importers.toml_network import NetworkFile
+from spikepipe_sched.importers.toml_platform import PlatformFile
+from spikepipe_sched.network import Network
+from spikepipe_sched.platform import Platform
 
 #: Larger files are refused unread; the largest library file has some 10 KB.
 MAX_FILE_BYTES: Final = 16 * 2**20
-MAX_LAYERS: Final = 10_000
-
-Count = Annotated[int, Meta(ge=1, le=2**40)]
-Size = Annotated[int, Meta(ge=1, le=2**31)]
-Natural = Annotated[int, Meta(ge=0, le=2**31)]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-SizePair = Size | Annotated[list[Size], Meta(min_length=2, max_length=2)]
-NaturalPair = Natural | Annotated[list[Natural], Meta(min_length=2, max_length=2)]
 
 S = TypeVar("S", bound=Struct)
-
-
-class LayerSpec(Struct, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
-    """What all layers have; each kind adds its own fields."""
-
-    name: Name
-    inputs: list[Name] | None = None
-
-    def core(self, before: str) -> Layer:
-        """The layer of the core model; ``before`` is the producer if none is named."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "inputs"}
-        for pair in ("kernel", "stride", "padding", "dilation"):
-            if pair in fields:
-                value = fields[pair]
-                fields[pair] = (value, value) if isinstance(value, int) else tuple(value)
-        if fields.get("stride") == (0, 0):  # pools: the kernel itself
-            fields["stride"] = fields["kernel"]
-        inputs = (before,) if self.inputs is None else tuple(self.inputs)
-        return Layer(kind=type(self).__struct_config__.tag, inputs=inputs, **fields)  # pyright: ignore[reportArgumentType]  (the tags are the kinds)
-
-
-class Linear(LayerSpec, tag="linear"):
-    """Fully connected."""
-
-    out_features: Size
-    neuron: NeuronKind = "none"
-    recurrent: bool = False
-    bias: bool = False
-
-
-class Conv2d(LayerSpec, tag="conv2d"):
-    """Two-dimensional convolution."""
-
-    out_channels: Size
-    kernel: SizePair
-    stride: SizePair = 1
-    padding: NaturalPair = 0
-    dilation: SizePair = 1
-    groups: Size = 1
-    neuron: NeuronKind = "none"
-    bias: bool = False
-
-
-class AvgPool2d(LayerSpec, tag="avgpool2d"):
-    """Average pooling; ``stride`` left out: the kernel."""
-
-    kernel: SizePair
-    stride: NaturalPair = 0
-    padding: NaturalPair = 0
-
-
-class SumPool2d(LayerSpec, tag="sumpool2d"):
-    """Sum pooling; ``stride`` left out: the kernel."""
-
-    kernel: SizePair
-    stride: NaturalPair = 0
-    padding: NaturalPair = 0
-
-
-class MaxPool2d(LayerSpec, tag="maxpool2d"):
-    """Maximum pooling; ``stride`` left out: the kernel."""
-
-    kernel: SizePair
-    stride: NaturalPair = 0
-    padding: NaturalPair = 0
-
-
-class Flatten(LayerSpec, tag="flatten"):
-    """(channels, height, width) -> (features,)."""
-
-
-class Add(LayerSpec, tag="add"):
-    """Element-wise sum of its inputs."""
-
-    neuron: NeuronKind = "none"
-
-
-class Concat(LayerSpec, tag="concat"):
-    """Inputs side by side, over channels."""
-
-    neuron: NeuronKind = "none"
-
-
-class NetworkFile(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A network file."""
-
-    name: Name
-    input_shape: Annotated[list[Size], Meta(min_length=1, max_length=3)]
-    time_steps: Size
-    layers: Annotated[list[Linear | Conv2d | AvgPool2d | SumPool2d | MaxPool2d | Flatten | Add | Concat], Meta(min_length=1, max_length=MAX_LAYERS)]
-    summary: str = ""
-    source: str = ""
-
-    def core(self) -> Network:
-        """The network of the core model."""
-        layers, before = list[Layer](), INPUT
-        for spec in self.layers:
-            layers.append(spec.core(before))
-            before = spec.name
-        return Network(
-            name=self.name,
-            summary=self.summary,
-            source=self.source,
-            input_shape=tuple(self.input_shape),
-            time_steps=self.time_steps,
-            layers=tuple(layers),
-        )
-
-
-class ArrayClass(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A class of systolic array; see `SystolicArray`."""
-
-    rows: Size
-    cols: Size
-    lanes: Size
-    forward_dataflow: Dataflow = "auto"
-    backward_dataflow: Dataflow = "auto"
-    gradient_dataflow: Dataflow = "auto"
-    memory_bytes: Count | None = None
-
-
-class Links(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The interconnect; see `Interconnect`."""
-
-    latency_cycles: Natural
-    bandwidth_bytes_per_cycle: Count
-
-
-class PlatformFile(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A platform file."""
-
-    name: Name
-    clock_hz: Count
-    processors: Annotated[list[Name], Meta(min_length=1, max_length=100_000)]
-    classes: Annotated[dict[Name, ArrayClass], Meta(min_length=1)]
-    interconnect: Links
-    summary: str = ""
-    source: str = ""
-
-    def core(self) -> Platform:
-        """The platform of the core model."""
-        return Platform(
-            name=self.name,
-            summary=self.summary,
-            source=self.source,
-            classes={name: SystolicArray(**msgspec.structs.asdict(array)) for name, array in self.classes.items()},
-            processors=tuple(self.processors),
-            interconnect=Interconnect(**msgspec.structs.asdict(self.interconnect)),
-            clock_hz=self.clock_hz,
-        )
 
 
 def read_network(file: Path | Traversable) -> Network:

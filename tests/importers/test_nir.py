@@ -104,7 +104,7 @@ def test_library_copies_equal_the_files_of_the_nir_paper() -> None:
         original, _ = load_with_repairs(FILES / file)
         assert list(copy.shapes().values()) == list(original.shapes().values())
         assert list(copy.parameters().values()) == list(original.parameters().values())
-        fields = ("kind", "neuron", "recurrent", "kernel", "stride", "padding", "bias")
+        fields = ("kind", "neuron", "recurrence", "kernel", "stride", "padding", "bias")
         assert [[getattr(layer, f) for f in fields] for layer in copy.layers] == [[getattr(layer, f) for f in fields] for layer in original.layers]
 
 
@@ -118,7 +118,7 @@ def test_single_neuron_of_the_nir_paper(name: str, parameters: int) -> None:
 
 def test_braille_rnn_finds_the_recurrence_of_the_nir_paper() -> None:
     network, repairs = load_with_repairs(FILES / "03_rnn__braille_noDelay_noBias_subtract.nir", time_steps=256)
-    assert [(layer.name, layer.recurrent, layer.out_features) for layer in network.layers] == [("fc1", True, 40), ("fc2", False, 7)]
+    assert [(layer.name, layer.recurrence, layer.out_features) for layer in network.layers] == [("fc1", "full", 40), ("fc2", "none", 7)]
     assert (network.input_shape, network.time_steps, repairs) == ((12,), 256, [])
     _, repairs = load_with_repairs(FILES / "03_rnn__braille_noDelay_bias_zero.nir")
     assert len(repairs) == 1
@@ -209,7 +209,7 @@ def test_inner_graphs_are_written_out(write: Write) -> None:
     inner_edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
     nodes: Nodes = {"fc": weights(3, 4), "rnn": {"nodes": inner_nodes, "edges": inner_edges}, "out": weights(2, 3)}
     network = load_network(write(nodes))
-    assert [(layer.name, layer.recurrent, layer.neuron) for layer in network.layers] == [("fc", True, "lif"), ("out", False, "none")]
+    assert [(layer.name, layer.recurrence, layer.neuron) for layer in network.layers] == [("fc", "full", "lif"), ("out", "none", "none")]
 
 
 def test_padding_by_name_and_one_number_for_two(write: Write) -> None:

@@ -65,7 +65,7 @@ def test_network_defaults_and_pairs(tmp_path: Path) -> None:
     assert [layer.inputs for layer in network.layers] == [("input",), ("conv",), ("pool",), ("flat",)]
     assert (conv.kernel, conv.stride, conv.padding, conv.neuron) == ((3, 5), (1, 1), (1, 2), "lif")
     assert (pool.kernel, pool.stride) == ((2, 2), (2, 2))
-    assert (flat.kind, fc.out_features, fc.neuron, fc.recurrent) == ("flatten", 3, "li", False)
+    assert (flat.kind, fc.out_features, fc.neuron, fc.recurrence) == ("flatten", 3, "li", "none")
     assert network.shapes()["pool"] == (4, 4, 4)
 
 
@@ -90,7 +90,7 @@ def test_platform_fields(tmp_path: Path) -> None:
         ("out_features = 3", "", ["layer 'fc'", "missing required field `out_features`"]),
         ('kind = "linear"', 'kind = "conv3d"', ["layer 'fc'", "conv3d", "$.layers[3].kind"]),
         ('kind = "linear"', "", ["layer 'fc'", "`kind`"]),
-        ('neuron = "li"', 'neuron = "relu"', ["layer 'fc'", "relu", "$.layers[3].neuron"]),
+        ('neuron = "li"', 'neuron = "swish"', ["layer 'fc'", "swish", "$.layers[3].neuron"]),
         ('neuron = "li"', 'inputs = ["nowhere"]', ["layer 'fc'", "'nowhere'"]),
         ('neuron = "li"', 'inputs = "conv"', ["layer 'fc'", "$.layers[3].inputs"]),
         ("time_steps = 4", "time_steps = 0", ["$.time_steps"]),
@@ -99,7 +99,7 @@ def test_platform_fields(tmp_path: Path) -> None:
         ("time_steps = 4", "", ["missing required field `time_steps`"]),
         ("time_steps = 4", "time_steps = " + "9" * 5000, ["not valid TOML"]),
         ("time_steps = 4", "time_steps = = 4", ["not valid TOML", "line 4"]),
-        ("input_shape = [2, 8, 8]", "input_shape = [2, 8]", ["input_shape"]),
+        ("input_shape = [2, 8, 8]", "input_shape = [2, 8, 8, 8]", ["input_shape"]),
         ("input_shape = [2, 8, 8]", "input_shape = " + "[" * 100_000, ["file.toml"]),
     ],
 )

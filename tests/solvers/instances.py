@@ -41,7 +41,7 @@ def residual_problem(**options: Any) -> Problem:
     """A skip over a recurrent layer."""
     layers = (
         Layer(name="first", kind="linear", inputs=("input",), out_features=12, neuron="lif"),
-        Layer(name="loop", kind="linear", inputs=("first",), out_features=12, neuron="lif", recurrent=True),
+        Layer(name="loop", kind="linear", inputs=("first",), out_features=12, neuron="lif", recurrence="full"),
         Layer(name="join", kind="add", inputs=("first", "loop")),
         Layer(name="last", kind="linear", inputs=("join",), out_features=4, neuron="li"),
     )
