@@ -93,6 +93,13 @@ class LimitsDocument(Document, frozen=True):
     span_cycles: Annotated[Positive | None, Meta(description="Largest time from an iteration's start to its last result [cycles].")]
 
 
+class CostTermDocument(Document, frozen=True):
+    """A term of the cost model."""
+
+    name: Annotated[str, Meta(description="Name, unique among the terms.")]
+    share: Annotated[float, Meta(description="Its cycles over those of all terms, all tasks on all processors [ratio]; negative where it saves time.")]
+
+
 class ProblemDocument(Document, frozen=True):
     """The problem that the schedule solves."""
 
@@ -106,7 +113,7 @@ class ProblemDocument(Document, frozen=True):
     limits: LimitsDocument
     clock_hz: Annotated[Positive | None, Meta(description="Clock of all processors [Hz]; null: unknown.")]
     samples_per_iteration: Annotated[Positive | None, Meta(description="Samples in an iteration [samples]; null: unknown.")]
-    cost_terms: Annotated[tuple[str, ...], Meta(description="Names of the terms that make up the durations.")]
+    cost_terms: Annotated[tuple[CostTermDocument, ...], Meta(description="What makes up the durations; empty: unknown.")]
     layers: Annotated[tuple[str, ...], Meta(description="Names of the layers, in topological order.")]
     classes: Annotated[tuple[str, ...], Meta(description="Names of the processor classes.")]
     processors: tuple[ProcessorDocument, ...]
@@ -200,7 +207,7 @@ class ProvenanceDocument(Document, frozen=True):
     workers: Annotated[Positive, Meta(description="Threads [count].")]
     runtime_s: Annotated[Ratio, Meta(description="Wall-clock time taken [seconds].")]
     interrupted: Annotated[bool, Meta(description="Whether the user stopped the solver.")]
-    cost_terms: Annotated[tuple[str, ...], Meta(description="Names of the terms that make up the durations.")]
+    cost_terms: Annotated[tuple[CostTermDocument, ...], Meta(description="What makes up the durations; empty: unknown.")]
     winner: Annotated[str, Meta(description="Of a portfolio: the solver that found the schedule; else empty.")]
 
 

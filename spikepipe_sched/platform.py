@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Final, Literal
 
 from spikepipe_sched.errors import InputError, is_whole, require
@@ -11,6 +12,38 @@ from spikepipe_sched.errors import InputError, is_whole, require
 MAX_PROCESSORS: Final = 4096
 
 Dataflow = Literal["os", "ws", "is", "auto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of an array's operations, in picojoules; it turns counts into energy and nothing else.
+
+    Parameters
+    ----------
+    mac_pj
+        One multiply-accumulate.
+    add_pj
+        One accumulation without a multiplication, where the left operand has a single bit.
+    vector_pj
+        One element-wise operation.
+    sram_pj_per_byte, dram_pj_per_byte
+        Moving one byte between the array and its SRAM, and between SRAM and DRAM.
+    source
+        Where the figures come from.
+    """
+
+    mac_pj: float
+    add_pj: float
+    vector_pj: float
+    sram_pj_per_byte: float
+    dram_pj_per_byte: float
+    source: str
+
+    def __post_init__(self) -> None:
+        for field in ("mac_pj", "add_pj", "vector_pj", "sram_pj_per_byte", "dram_pj_per_byte"):
+            value = getattr(self, field)
+            require(isfinite(value) and value >= 0, f"energy: {field} must be a number that is not negative, got {value}")
+        require(self.source, "energy: source is empty; say where the figures come from")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +60,18 @@ class SystolicArray:
     lanes
         Element-wise operations the vector unit completes in a cycle.
     memory_bytes
-        On-chip memory; None: unlimited.
+        What a schedule may keep on this processor; None: unlimited.
+    sram_bytes
+        Buffers of operands and results beside the array, which bound the reuse of what comes from
+        DRAM; None: unlimited.
+    dram_bytes_per_cycle
+        This array's share of the DRAM bandwidth; None: unknown.
+    vector_latency_cycles
+        Cycles before the vector unit's first results, each time it is started.
+    accumulator_bits
+        Bits of a partial sum.
+    energy
+        Energy of its operations; None: unknown.
     """
 
     rows: int
@@ -37,11 +81,21 @@ class SystolicArray:
     gradient_dataflow: Dataflow = "auto"
     lanes: int = 32
     memory_bytes: int | None = None
+    sram_bytes: int | None = None
+    dram_bytes_per_cycle: float | None = None
+    vector_latency_cycles: int = 0
+    accumulator_bits: int = 32
+    energy: Energy | None = None
 
     def __post_init__(self) -> None:
-        for field in ("rows", "cols", "lanes"):
+        for field in ("rows", "cols", "lanes", "accumulator_bits"):
             require(getattr(self, field) >= 1, f"systolic array: {field} must be at least 1, got {getattr(self, field)}")
-        require(self.memory_bytes is None or self.memory_bytes >= 1, f"systolic array: memory_bytes must be at least 1, got {self.memory_bytes}")
+        for field in ("memory_bytes", "sram_bytes"):
+            size = getattr(self, field)
+            require(size is None or size >= 1, f"systolic array: {field} must be at least 1, got {size}")
+        share = self.dram_bytes_per_cycle
+        require(share is None or (isfinite(share) and share > 0), f"systolic array: dram_bytes_per_cycle must be a number above 0, got {share}")
+        require(self.vector_latency_cycles >= 0, f"systolic array: vector_latency_cycles must not be negative, got {self.vector_latency_cycles}")
 
     @property
     def processing_elements(self) -> int:

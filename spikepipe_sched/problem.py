@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import InputError, is_whole, require
 from spikepipe_sched.instance import Instance, expand
 from spikepipe_sched.platform import Interconnect, Platform
@@ -161,7 +162,7 @@ class Problem:
     clock_hz, samples_per_iteration
         Turn cycles into samples per second, nothing else; None: unknown.
     cost_terms
-        Names of the terms that make up the cycles, for the record.
+        Terms of the cost model and their shares of all cycles, for the record.
 
     Raises
     ------
@@ -186,7 +187,7 @@ class Problem:
     limits: Limits = Limits()
     clock_hz: int | None = None
     samples_per_iteration: int | None = None
-    cost_terms: tuple[str, ...] = ()
+    cost_terms: tuple[CostTerm, ...] = ()
     instance: Instance = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -258,6 +259,7 @@ def _validate_options(problem: Problem) -> None:
     require(not periodic or problem.limits.makespan_cycles is None, "limits: a periodic schedule has no makespan; limit period_cycles or span_cycles")
     require(len(set(problem.layers)) == len(problem.layers), "problem: two layers have the same name")
     require(len(set(problem.tensors)) == len(problem.tensors), "problem: two tensors have the same name")
+    require(len({term.name for term in problem.cost_terms}) == len(problem.cost_terms), "problem: two cost terms have the same name")
     require(problem.clock_hz is None or problem.clock_hz >= 1, f"problem: clock_hz must be at least 1, got {problem.clock_hz}")
     require(
         problem.samples_per_iteration is None or problem.samples_per_iteration >= 1,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
+from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.documents import (
     PROBLEM_SCHEMA,
+    CostTermDocument,
     EdgeDocument,
     InterconnectDocument,
     LayerDelayLimitDocument,
@@ -77,7 +79,7 @@ def problem_document(problem: Problem) -> ProblemDocument:
         ),
         clock_hz=problem.clock_hz,
         samples_per_iteration=problem.samples_per_iteration,
-        cost_terms=problem.cost_terms,
+        cost_terms=cost_term_documents(problem.cost_terms),
         layers=problem.layers,
         classes=problem.classes,
         processors=tuple(
@@ -89,6 +91,17 @@ def problem_document(problem: Problem) -> ProblemDocument:
         tasks=_task_documents(problem),
         edges=_edge_documents(problem),
     )
+
+
+def cost_term_documents(terms: Sequence[CostTerm]) -> tuple[CostTermDocument, ...]:
+    """The documents of cost terms."""
+    return tuple(CostTermDocument(name=term.name, share=float(term.share)) for term in terms)
+
+
+def cost_terms(documents: Sequence[CostTermDocument], path: str) -> tuple[CostTerm, ...]:
+    """The cost terms of documents; InputError at ``path`` if a name comes twice."""
+    indexed((term.name for term in documents), path, "term", ".name")
+    return tuple(CostTerm(name=term.name, share=term.share) for term in documents)
 
 
 def _task_documents(problem: Problem) -> tuple[TaskDocument, ...]:
@@ -180,7 +193,7 @@ def problem_from_document(document: ProblemDocument, path: str = "$.problem") ->
             ),
             clock_hz=document.clock_hz,
             samples_per_iteration=document.samples_per_iteration,
-            cost_terms=document.cost_terms,
+            cost_terms=cost_terms(document.cost_terms, f"{path}.cost_terms"),
         )
     except InputError as error:
         if str(error).startswith("$"):

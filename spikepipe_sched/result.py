@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spikepipe_sched import bounds as combinatorial
 from spikepipe_sched.bounds import Bound
 from spikepipe_sched.check import Metrics, Violation, metrics, violations
+from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import SpikepipeError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Provenance:
     workers: int = 1
     runtime_s: float = 0.0
     interrupted: bool = False
-    cost_terms: tuple[str, ...] = ()
+    cost_terms: tuple[CostTerm, ...] = ()
     winner: str = ""
 
 

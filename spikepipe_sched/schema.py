@@ -29,7 +29,17 @@ from spikepipe_sched.documents import (
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.files import MAX_BYTES, read_limited, write_atomically
 from spikepipe_sched.problem import MAX_INT, Problem
-from spikepipe_sched.problem_document import fail, indexed, lookup, numbers, one_line, problem_document, problem_from_document
+from spikepipe_sched.problem_document import (
+    cost_term_documents,
+    cost_terms,
+    fail,
+    indexed,
+    lookup,
+    numbers,
+    one_line,
+    problem_document,
+    problem_from_document,
+)
 from spikepipe_sched.result import Infeasibility, ObjectiveValue, Provenance, Result, Status
 from spikepipe_sched.schedule import Schedule
 
@@ -153,7 +163,7 @@ def _document(result: Result) -> ResultDocument:
             workers=provenance.workers,
             runtime_s=float(provenance.runtime_s),
             interrupted=provenance.interrupted,
-            cost_terms=provenance.cost_terms,
+            cost_terms=cost_term_documents(provenance.cost_terms),
             winner=provenance.winner,
         ),
         problem=problem_document(problem),
@@ -211,7 +221,7 @@ def _result(document: ResultDocument) -> Result:
     indexed((level.name for level in document.objectives), "$.objectives", "objective", ".name")
 
     problem = problem_from_document(document.problem)
-    infeasibility, provenance = document.infeasibility, document.provenance
+    infeasibility = document.infeasibility
     return Result(
         problem=problem,
         status=Status(document.status),
@@ -221,9 +231,15 @@ def _result(document: ResultDocument) -> Result:
             ObjectiveValue(name=level.name, value=level.value, bound=level.bound, gap=level.gap, bound_source=level.bound_source)
             for level in document.objectives
         ),
-        provenance=Provenance(**msgspec.structs.asdict(provenance)),
+        provenance=_provenance(document.provenance),
         infeasibility=None if infeasibility is None else Infeasibility(**msgspec.structs.asdict(infeasibility)),
     )
+
+
+def _provenance(document: ProvenanceDocument) -> Provenance:
+    fields: dict[str, Any] = msgspec.structs.asdict(document)
+    fields["cost_terms"] = cost_terms(document.cost_terms, "$.provenance.cost_terms")
+    return Provenance(**fields)
 
 
 def _schedule(problem: Problem, document: ScheduleDocument) -> Schedule:

@@ -41,7 +41,7 @@ def unlike_platform() -> Platform:
 def training_graph(layers: int = 2, *, names: tuple[str, ...] | None = None) -> nx.DiGraph[str]:
     """A chain of layers with F, B, W and U, as `lower` would hand it out; F, B, W take 4 cycles, U 1."""
     called = names or tuple(f"l{i}" for i in range(layers))
-    graph: nx.DiGraph[str] = nx.DiGraph(name="chain", layers=called, samples_per_iteration=16, cost_terms=("gemm",))
+    graph: nx.DiGraph[str] = nx.DiGraph(name="chain", layers=called, samples_per_iteration=16, cost_terms={"gemm": 1.25, "sparsity": -0.25})
     for layer in called:
         for kind in "FBWU":
             if kind == "B" and layer == called[0]:

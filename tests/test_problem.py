@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spikepipe_sched import InputError, Interconnect, Limits, Platform, Problem, SystolicArray
+from spikepipe_sched.cost import CostTerm
 from spikepipe_sched.problem import MAX_CELLS, MAX_DISTANCE, MAX_INT, MAX_TIME, Edges, Tasks, ints
 from tests.helpers import platform, small_graph, training_graph, training_problem, unlike_platform
 
@@ -96,6 +97,29 @@ def test_a_negative_size_names_its_task(key: str) -> None:
     graph = small_graph({"a": 1})
     graph.nodes["a"][key] = -1
     with pytest.raises(InputError, match=f"task 'a': {key} must be between 0"):
+        Problem.from_graph(graph)
+
+
+def test_cost_terms_come_along_with_their_shares() -> None:
+    graph = small_graph({"a": 1})
+    graph.graph["cost_terms"] = {"gemm": 1.5, "sparsity": -0.5}
+    assert Problem.from_graph(graph).cost_terms == (CostTerm(name="gemm", share=1.5), CostTerm(name="sparsity", share=-0.5))
+    with pytest.raises(InputError, match="two cost terms have the same name"):
+        replace(Problem.from_graph(graph), cost_terms=(CostTerm(name="gemm", share=1.0),) * 2)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (("gemm",), "cost_terms must be a mapping from name to share"),
+        ({"gemm": "all"}, "cost_terms must be a mapping from name to share"),
+        ({"gemm": float("nan")}, "cost term 'gemm': its share must be a finite number"),
+    ],
+)
+def test_cost_terms_without_shares_are_refused(terms: Any, message: str) -> None:
+    graph = small_graph({"a": 1})
+    graph.graph["cost_terms"] = terms
+    with pytest.raises(InputError, match=message):
         Problem.from_graph(graph)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from spikepipe_sched.cost import CostTerm
 from spikepipe_sched.documents import ResultDocument
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.files import MAX_BYTES, read_limited, write_atomically
@@ -63,7 +64,9 @@ def test_round_trip_of_any_problem(problem: Problem) -> None:
 
 def test_round_trip_without_a_schedule() -> None:
     why = Infeasibility(demanded="period <= 3", bound="11 cycles", gap=2.5, loosen=("limits.period_cycles",))
-    provenance = Provenance(solver="x", version="1", seed=-5, deterministic_limit=2, interrupted=True, cost_terms=("gemm",), winner="list")
+    provenance = Provenance(
+        solver="x", version="1", seed=-5, deterministic_limit=2, interrupted=True, cost_terms=(CostTerm(name="gemm", share=1),), winner="list"
+    )
     assert_round_trip(conclude(training_problem(), None, provenance=provenance, infeasibility=why, proven_infeasible=True))
     assert_round_trip(conclude(training_problem(), None, provenance=provenance))
 
@@ -164,6 +167,9 @@ FIRST = {"task": "F(l0)", "copy": 0, "processor": "p0", "start_cycles": 0, "dura
         ("problem.edges.3.delay_layer", "q", "$.problem.edges[3].delay_layer", "unknown layer"),
         ("problem.edges.0.tensors", ["q"], "$.problem.edges[0].tensors[0]", "unknown tensor"),
         ("problem.edges.3.distance", 3, "$.problem.edges[3]", "either a distance or a delay_layer"),
+        ("problem.cost_terms.1.name", "gemm", "$.problem.cost_terms[1].name", "is there already"),
+        ("problem.cost_terms.0", {"name": "gemm", "share": "all"}, "$.problem.cost_terms[0].share", "`str`"),
+        ("provenance.cost_terms", [{"name": "gemm", "share": 1}] * 2, "$.provenance.cost_terms[1].name", "is there already"),
         ("problem.tensors.1.name", "l0.out", "$.problem.tensors[1].name", ""),
         ("problem.processors.0.class", "q", "$.problem.processors[0].class", "unknown class"),
         ("problem.processors.0.name", "p1", "$.problem", "same name"),

@@ -53,6 +53,7 @@ def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str,
     rows.append(("status", f"{result.status}; solver {plain(result.provenance.solver)}{winner}, seed {result.provenance.seed}, {took}"))
     if figures is None:
         return rows + _why_not(result)
+    rows += _costs(problem)
     cut = baseline if baseline is not None else contiguous_cut(problem)
     rows.append(_length(problem, figures))
     rows += _objectives(result)
@@ -116,6 +117,12 @@ def _why_not(result: Result) -> list[tuple[str, str]]:
     rows += [("gap", percent(why.gap))] if why.gap is not None else []
     loosen = [f"{name} ({OPTIONS[name]})" if name in OPTIONS else name for name in why.loosen]
     return rows + ([("loosen", plain(", ".join(loosen)))] if loosen else [])
+
+
+def _costs(problem: Problem) -> list[tuple[str, str]]:
+    """What the cycles are made of."""
+    shares = ", ".join(f"{plain(term.name)} {100 * term.share:.1f} %" for term in problem.cost_terms)
+    return [("cost model", shares)] if shares else []
 
 
 def _length(problem: Problem, figures: Metrics) -> tuple[str, str]:

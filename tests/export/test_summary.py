@@ -21,6 +21,7 @@ def rows(result: Result) -> dict[str, str]:
 def test_periodic() -> None:
     found = rows(pipelined_result())
     assert found["problem"] == "chain: 7 tasks on 2 processors, periodic"
+    assert found["cost model"] == "gemm 125.0 %, sparsity -25.0 %"
     assert found["period"] == "13 cycles; 1,230,769,230.8 samples/s at 1,000 MHz"  # 16 samples every 13 ns
     assert found["objective period"] == "13 cycles, bound 11 (area: work / processors): gap 18.18 %"
     assert found["objective delay"].endswith("optimal, given the objectives above")
@@ -85,6 +86,7 @@ def test_users_own_graph_without_clock_or_layers() -> None:
     for node in graph:
         graph.nodes[node]["cycles"] = 2
     found = rows(hand_result(Problem.from_graph(graph, 2)))
+    assert "cost model" not in found
     assert found["makespan"] == "6 cycles"
     assert "on 2 processors" in found["speed-up"]
 
