@@ -2,245 +2,173 @@
 
 Real files leave batch or time dimensions in the Input node, store scalar parameters, omit shapes,
 flatten inner graphs into dotted names, and write a sum as several edges into one node. They are
-read all the same, and every such repair is a `RepairWarning`. A neuron node folds into the layer
-with weights in front of it; a linear node fed by a neuron and feeding only that neuron is its
-recurrence. All shapes are inferred forward from the input and checked against the file's own.
+read all the same, and every such repair is a `RepairWarning`. The file's structure is read in a
+child process, simplified to operations, its loops opened, and the operations become layers with
+shapes inferred from the input and checked against the file's own.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from spikepipe_sched.errors import InputError, require
-from spikepipe_sched.importers.nir_file import NirGraph, NirNode, read_graph
-from spikepipe_sched.importers.nir_shape import conv_arguments, input_shape_of, pool_arguments
+from spikepipe_sched.importers.nir_child import read_limited_graph
+from spikepipe_sched.importers.nir_file import NirGraph, NirNode
+from spikepipe_sched.importers.nir_graph import Operation, Operations, Repair, simplify
+from spikepipe_sched.importers.nir_loops import open_loops
+from spikepipe_sched.importers.nir_shape import conv_arguments, input_shape_of, pool_arguments, weight_shape
 from spikepipe_sched.importers.warning import RepairWarning
-from spikepipe_sched.network import INPUT, Layer, Network, NeuronKind, Shape
+from spikepipe_sched.network import INPUT, Layer, Network, Shape
 
-NEURONS: Final[dict[str, NeuronKind]] = {"IF": "if", "LIF": "lif", "LI": "li", "CubaLIF": "lif", "CubaLI": "li"}
-LINEAR: Final = ("Affine", "Linear")
 POOL_KINDS: Final[dict[str, Literal["sumpool2d", "avgpool2d"]]] = {"SumPool2d": "sumpool2d", "AvgPool2d": "avgpool2d"}
-SUPPORTED: Final = ("Input", "Output", *LINEAR, "Conv2d", *POOL_KINDS, "Flatten", "Scale", "Threshold", *NEURONS)
 
 
 def read_nir(path: Path, *, time_steps: int, input_shape: Shape | None = None) -> Network:
     """Read a NIR file as a network of ``time_steps`` steps; NIR itself knows no steps.
+
+    ``input_shape`` stands in place of the file's; (channels, length) of a sequence is read as
+    (channels, 1, length), as in the file.
 
     Raises
     ------
     InputError
         One line with the file, the node and the reason.
     """
-    graph = read_graph(path)
+    repairs: list[str] = []
     try:
-        reader = _Reader(graph, path)
-        layers, shape = reader.layers(input_shape)
-        summary = f"NIR graph of {len(graph.nodes)} nodes" + (f", format {graph.version}" if graph.version else "")
-        return Network(name=path.stem, summary=summary, source=path.name, input_shape=shape, time_steps=time_steps, layers=tuple(layers))
+        graph = read_limited_graph(path)
+        return network_of(graph, name=path.stem, source=path.name, time_steps=time_steps, input_shape=input_shape, repair=repairs.append)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    finally:
+        for message in repairs:
+            warnings.warn(f"{path.name}: {message}", RepairWarning, stacklevel=3)  # at the line that called load_network
+
+
+def network_of(graph: NirGraph, *, name: str, source: str, time_steps: int, input_shape: Shape | None, repair: Repair) -> Network:
+    """The network of a NIR graph; what is read otherwise than it is written goes to ``repair``.
+
+    Raises
+    ------
+    InputError
+        If the graph holds what is not supported, or shapes do not fit; the message names the node.
+    """
+    operations = simplify(graph, repair)
+    order, feedback = open_loops(operations)
+    shape, mended = input_shape_of(operations, input_shape)
+    if mended:
+        repair(f"node '{operations.entry}': {mended}")
+    reader = _Reader(operations, shape, feedback, repair)
+    for operation in order:
+        if operation != operations.entry:
+            reader.read(operation)
+    reader.check_loops()
+    reader.check_ends()
+    summary = f"NIR graph of {len(graph.nodes)} nodes" + (f", format {graph.version}" if graph.version else "")
+    return Network(name=name, summary=summary, source=source, input_shape=shape, time_steps=time_steps, layers=tuple(reader.layers))
 
 
 class _Reader:
-    """Simplifies the graph step by step, then reads the layers off it in topological order."""
+    """Turns operations into layers one by one, each with its shape."""
 
-    def __init__(self, graph: NirGraph, path: Path) -> None:
-        self.path = path
-        self.nodes = dict(graph.nodes)
-        self.producers: dict[str, list[str]] = {name: [] for name in self.nodes}
-        self.consumers: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for node in self.nodes.values():
-            require(node.kind in SUPPORTED, f"node '{node.name}': NIR type '{node.kind}' is not supported; known: {', '.join(SUPPORTED)}")
-        for source, target in graph.edges:
-            if target in self.consumers[source]:
-                self.repair(f"the edge '{source}' -> '{target}' is there twice; one is left out")
-                continue
-            self.consumers[source].append(target)
-            self.producers[target].append(source)
-        self.recurrent: dict[str, NirNode] = {}  # neuron -> its recurrent weights
-        self.neuron_of: dict[str, tuple[NirNode, NeuronKind]] = {}  # node with weights -> neuron behind it
-        self.name_of: dict[str, str] = {}  # node -> layer that makes its output
-        self.shapes: dict[str, Shape] = {}
-        self.made: list[Layer] = []
-        self.inner_ports()
-        self.fold_thresholds()
-        self.drop_scales()
-        self.find_recurrence()
-        self.fold_neurons()
+    def __init__(self, operations: Operations, shape: Shape, feedback: dict[str, set[str]], repair: Repair) -> None:
+        self.operations = operations
+        self.feedback = feedback
+        self.repair = repair
+        self.shapes: dict[str, Shape] = {INPUT: shape}
+        self.layers: list[Layer] = []
 
-    def repair(self, message: str) -> None:
-        warnings.warn(f"{self.path.name}: {message}", RepairWarning, stacklevel=2)
+    def read(self, name: str) -> None:
+        """Make the layer of an operation; what it gets in the same step has been read."""
+        operation = self.operations.by_name[name]
+        node, late = operation.node, self.feedback.get(name, set())
+        sources = tuple(INPUT if source == self.operations.entry else source for source in operation.inputs)
+        loop = tuple(source for source in sources if source in late)
+        if operation.role == "sum":
+            self.emit(name, kind="add", inputs=sources, feedback=loop, neuron=operation.neuron_kind)
+        elif operation.role == "linear":
+            self.linear(name, operation, sources[0], loop)
+        elif operation.role == "conv":
+            fields, mended = conv_arguments(node, self.shapes[sources[0]], sequence=node.kind == "Conv1d")
+            if mended:
+                self.repair(f"node '{node.name}': {mended}")
+            self.emit(name, kind="conv2d", inputs=sources, neuron=operation.neuron_kind, recurrence=operation.recurrence_kind, bias=has_bias(node), **fields)
+        elif operation.role == "pool":
+            self.emit(name, kind=POOL_KINDS[node.kind], inputs=sources, **pool_arguments(node))
+        elif operation.role == "flatten":
+            rank = len(self.shapes[sources[0]])
+            partial = node.numbers("start_dim") not in (None, (0,), (-rank,)) or node.numbers("end_dim") not in (None, (-1,), (rank - 1,))
+            if partial:  # with a batch in front; what does not fit shows at the next weights
+                self.repair(f"node '{node.name}': it keeps some dimensions; all dimensions of one sample are flattened")
+            self.emit(name, kind="flatten", inputs=sources)
+        else:
+            self.emit(name, kind="neuron", inputs=sources, neuron=operation.neuron_kind)
+        if operation.neuron is not None:
+            self.check_neuron(operation.neuron, self.shapes[name])
+        if operation.recurrence is not None:
+            self.check_recurrence(operation.recurrence, self.shapes[name])
 
-    # -- simplifying the graph -----------------------------------------------------------------
+    def emit(self, name: str, **fields: Any) -> None:
+        """Make a layer and infer its shape."""
+        layer = Layer(name=name, **fields)
+        self.shapes[name] = layer.output_shape([self.shapes.get(source) for source in layer.inputs])
+        self.layers.append(layer)
 
-    def bypass(self, name: str) -> None:
-        """Take a node out; its producers feed its consumers."""
-        before, after = self.producers.pop(name), self.consumers.pop(name)
-        del self.nodes[name]
-        for source in before:
-            self.consumers[source] = [*(c for c in self.consumers[source] if c != name), *after]
-        for target in after:
-            self.producers[target] = [*(p for p in self.producers[target] if p != name), *before]
+    def linear(self, name: str, operation: Operation, source: str, loop: tuple[str, ...]) -> None:
+        recurrence = operation.recurrence
+        bias = has_bias(operation.node)
+        if operation.recurrence_kind == "full" and recurrence is not None and has_bias(recurrence):
+            self.repair(f"node '{recurrence.name}': its bias adds to that of '{name}'; one is kept")
+            bias = True
+        if not loop:
+            source = self.flat(operation.node, source)
+        self.emit(
+            name,
+            kind="linear",
+            inputs=(source,),
+            feedback=loop,
+            out_features=weight_shape(operation.node, 2)[0],
+            neuron=operation.neuron_kind,
+            recurrence=operation.recurrence_kind,
+            bias=bias,
+        )
 
-    def inner_ports(self) -> None:
-        """Inputs and outputs of inner graphs only pass on what they get."""
-        for name, node in list(self.nodes.items()):
-            if (node.kind == "Input" and self.producers[name]) or (node.kind == "Output" and self.consumers[name]):
-                self.bypass(name)
-
-    def fold_thresholds(self) -> None:
-        """A leaky integrator with a threshold behind it is a LIF neuron without reset (``iir``)."""
-        for name, node in list(self.nodes.items()):
-            if node.kind != "Threshold":
-                continue
-            sources = [source for source in self.producers[name] if self.nodes[source].kind in ("LI", "CubaLI") and self.consumers[source] == [name]]
-            alone = len(sources) == len(self.producers[name]) == 1
-            require(alone, f"node '{name}': a Threshold is supported only behind a leaky integrator (LI, CubaLI) of its own")
-            self.nodes[sources[0]].kind = "IIR"
-            self.bypass(name)
-
-    def drop_scales(self) -> None:
-        """A Scale is a factor per value: it can be multiplied into the weights next to it."""
-        for name, node in list(self.nodes.items()):
-            if node.kind == "Scale":
-                require(name not in self.producers[name], f"node '{name}': feeds itself")
-                self.repair(f"node '{name}': a Scale costs nothing here; it is taken as part of the weights next to it")
-                self.bypass(name)
-
-    def neuron_kind(self, name: str) -> NeuronKind | None:
-        kind = self.nodes[name].kind
-        return "iir" if kind == "IIR" else NEURONS.get(kind)
-
-    def find_recurrence(self) -> None:
-        """Linear nodes that only a neuron feeds and that feed only it."""
-        for name, node in list(self.nodes.items()):
-            if node.kind not in LINEAR or len(self.producers[name]) != 1 or self.producers[name] != self.consumers[name]:
-                continue
-            neuron = self.producers[name][0]
-            if self.neuron_kind(neuron) is None:
-                continue
-            size = weight_shape(node, 2)
-            require(size[0] == size[1], f"node '{name}': recurrent weights must be square, got {list(size)}")
-            require(neuron not in self.recurrent, f"node '{neuron}': has two sets of recurrent weights")
-            self.recurrent[neuron] = node
-            self.consumers[neuron].remove(name)
-            self.producers[neuron].remove(name)
-            del self.nodes[name], self.producers[name], self.consumers[name]
-
-    def fold_neurons(self) -> None:
-        """Give each neuron to the layer with weights in front of it, or to the sum."""
-        for name, node in list(self.nodes.items()):
-            kind = self.neuron_kind(name)
-            if kind is None:
-                continue
-            sources = self.producers[name]
-            require(name not in sources, f"node '{name}': feeds back into itself without weights, which is not supported")
-            require(sources, f"node '{name}': nothing feeds it")
-            if len(sources) == 1:
-                source = self.nodes[sources[0]]
-                require(
-                    source.kind in (*LINEAR, "Conv2d") and self.consumers[source.name] == [name],
-                    f"node '{name}': a neuron must stand directly behind a layer with weights of its own, not behind {source.kind} '{source.name}'",
-                )
-                owner = source.name
-                require(name not in self.recurrent or source.kind in LINEAR, f"node '{name}': recurrent weights behind a {source.kind} are not supported")
-                self.neuron_of[owner] = (node, kind)
-                self.bypass(name)
-                continue
-            require(name not in self.recurrent, f"node '{name}': recurrence together with a sum of {len(sources)} inputs is not supported")
-            self.neuron_of[name] = (node, kind)  # becomes the neuron of an add layer
-
-    # -- layers --------------------------------------------------------------------------------
-
-    def layers(self, override: Shape | None) -> tuple[list[Layer], Shape]:
-        """The layers in topological order, and the shape of the input."""
-        inputs = [node for node in self.nodes.values() if node.kind == "Input"]
-        require(len(inputs) == 1, f"the graph has {len(inputs)} Input nodes; exactly one is supported")
-        entry = inputs[0]
-        consumers = [self.nodes[c] for c in self.consumers[entry.name]]
-        shape, repair = (override, None) if override is not None else input_shape_of(entry, consumers)
-        if repair:
-            self.repair(f"node '{entry.name}': {repair}")
-        self.name_of[entry.name], self.shapes[INPUT] = INPUT, shape
-        orphan = next((name for name in self.nodes if name != entry.name and not self.producers[name]), None)
-        require(orphan is None, f"node '{orphan}': nothing feeds it")
-        try:
-            order = list(TopologicalSorter(self.producers).static_order())
-        except CycleError as error:
-            loop = " -> ".join(f"'{name}'" for name in error.args[1][:6])
-            raise InputError(f"nodes {loop} form a loop through time; only linear weights from a neuron back to itself are supported") from None
-        for name in order:
-            if name != entry.name:
-                self.read(self.nodes[name])
-        return self.made, shape
-
-    def emit(self, name: str, **fields: Any) -> str:
-        """Make a layer, infer its shape, and return its name."""
-        unique = name
-        while unique in self.shapes:  # "input" among them
-            unique += "_"
-        if unique != name:
-            self.repair(f"node '{name}': is called '{unique}' here, the name is taken")
-        layer = Layer(name=unique, **fields)
-        self.shapes[unique] = layer.output_shape([self.shapes[p] for p in layer.inputs])
-        self.made.append(layer)
-        return unique
-
-    def read(self, node: NirNode) -> None:
-        """One node; several edges into it are a sum."""
-        sources = list(dict.fromkeys(self.name_of[p] for p in self.producers[node.name]))
-        if len(sources) < len(self.producers[node.name]):
-            self.repair(f"node '{node.name}': the same output reaches it on several edges; one is kept")
-        neuron, kind = self.neuron_of.get(node.name, (None, "none"))
-        source = sources[0]
-        if len(sources) > 1:
-            is_neuron = neuron is node
-            source = self.emit(f"{node.name}.sum", kind="add", inputs=tuple(sources), neuron=kind if is_neuron else "none")
-            if is_neuron:
-                self.name_of[node.name] = source
-                self.check_neuron(node, self.shapes[source])
-                return
-        require(neuron is not node, f"node '{node.name}': its inputs are one and the same")
-        shape = self.shapes[source]
-        if node.kind == "Output":
-            said = node.values.get("shape", node.values.get("input_type"))
-            if said and not isinstance(said, str) and math.prod(said) % math.prod(shape):
-                self.repair(f"node '{node.name}': says shape {list(said)}, the network has {list(shape)}")
-            self.name_of[node.name] = source
-        elif node.kind in LINEAR:
-            self.name_of[node.name] = self.linear(node, source, shape, neuron, kind)
-        elif node.kind == "Conv2d":
-            fields, repair = conv_arguments(node, shape)
-            if repair:
-                self.repair(f"node '{node.name}': {repair}")
-            self.name_of[node.name] = self.emit(node.name, kind="conv2d", inputs=(source,), neuron=kind, bias=has_bias(node), **fields)
-        elif node.kind in POOL_KINDS:
-            self.name_of[node.name] = self.emit(node.name, kind=POOL_KINDS[node.kind], inputs=(source,), **pool_arguments(node))
-        else:  # Flatten: of all dimensions, whatever it says; what does not fit shows at the next weights
-            self.name_of[node.name] = self.emit(node.name, kind="flatten", inputs=(source,))
-        if neuron is not None:
-            self.check_neuron(neuron, self.shapes[self.name_of[node.name]])
-
-    def linear(self, node: NirNode, source: str, shape: Shape, neuron: NirNode | None, kind: NeuronKind) -> str:
+    def flat(self, node: NirNode, source: str) -> str:
+        """What linear weights read: their source, or a flatten behind it."""
         out, fan_in = weight_shape(node, 2)
-        if shape != (fan_in,) and math.prod(shape) == fan_in:
-            self.repair(f"node '{node.name}': a flatten is put in front, its input has shape {list(shape)}")
-            source = self.emit(f"{node.name}.flatten", kind="flatten", inputs=(source,))
-            shape = self.shapes[source]
-        require(shape == (fan_in,), f"node '{node.name}': weights of shape {[out, fan_in]} do not fit an input of shape {list(shape)}")
-        recurrence = self.recurrent.get(neuron.name) if neuron is not None else None
-        bias = has_bias(node)
-        if recurrence is not None:
-            size = weight_shape(recurrence, 2)
-            require(size[0] == out, f"node '{recurrence.name}': recurrent weights of shape {list(size)} do not fit {out} neurons")
-            if has_bias(recurrence):
-                self.repair(f"node '{recurrence.name}': its bias adds to that of '{node.name}'; one is kept")
-                bias = True
-        return self.emit(node.name, kind="linear", inputs=(source,), out_features=out, neuron=kind, recurrence="none" if recurrence is None else "full", bias=bias)
+        shape = self.shapes[source]
+        if len(shape) in (1, 2) and shape[-1] == fan_in:  # a second dimension in front is tokens, which only the user can have given
+            return source
+        require(math.prod(shape) == fan_in, f"node '{node.name}': weights of shape {[out, fan_in]} do not fit an input of shape {list(shape)}")
+        self.repair(f"node '{node.name}': a flatten is put in front, its input has shape {list(shape)}")
+        name = f"{node.name}.flatten"
+        while name in self.shapes or name in self.operations.by_name:
+            name += "_"
+        self.emit(name, kind="flatten", inputs=(source,))
+        return name
+
+    def check_loops(self) -> None:
+        """Linear weights that only a loop feeds: by now what it brings has a shape."""
+        for layer in self.layers:
+            if layer.kind == "linear" and layer.feedback:
+                weight, shape = weight_shape(self.operations.by_name[layer.name].node, 2), self.shapes[layer.inputs[0]]
+                require(shape == weight[1:], f"node '{layer.name}': weights of shape {list(weight)} do not fit its loop, which brings shape {list(shape)}")
+
+    def check_ends(self) -> None:
+        """What the file says of its outputs, and layers that lead to none."""
+        fed = set[str]()
+        for node, source in self.operations.outputs:
+            fed.add(source)
+            shape = self.shapes[INPUT if source == self.operations.entry else source]
+            said = node.numbers("shape") or node.numbers("input_type")
+            if said and math.prod(said) % math.prod(shape):
+                self.repair(f"node '{node.name}': says shape {list(said)}, the network has {list(shape)}")
+        for name, consumers in self.operations.consumers().items():
+            if fed and not consumers and name not in fed and name != self.operations.entry:
+                self.repair(f"node '{name}': it feeds nothing, no Output either; it is taken as a read-out")
 
     def check_neuron(self, node: NirNode, shape: Shape) -> None:
         """Parameters have the shape of the neurons, or are one value for all."""
@@ -251,24 +179,26 @@ class _Reader:
             while len(size) > len(shape) and size[0] == 1:
                 size = size[1:]  # noqa: PLW2901  (leading ones say nothing)
             scalar |= size != shape and math.prod(size) == 1
+            tokens = len(shape) == 2 and size == shape[1:]  # neurons of all tokens share theirs
             broadcast = len(size) == len(shape) and all(a in (1, b) for a, b in zip(size, shape, strict=True))
             require(
-                math.prod(size) == 1 or broadcast or math.prod(size) == math.prod(shape),
+                math.prod(size) in (1, math.prod(shape)) or broadcast or tokens,
                 f"node '{node.name}': {key} has shape {list(size)}, but its input has shape {list(shape)}",
             )
         if scalar:
             self.repair(f"node '{node.name}': one parameter value serves all {math.prod(shape)} neurons")
 
+    def check_recurrence(self, node: NirNode, shape: Shape) -> None:
+        """Recurrent weights fit the neurons."""
+        if node.kind == "Scale":
+            size = node.shapes.get("scale", ())
+            fits = math.prod(size) in (1, math.prod(shape))
+        else:
+            size = weight_shape(node, 2)
+            fits = size == (shape[-1], shape[-1])
+        require(fits, f"node '{node.name}': recurrent weights of shape {list(size)} do not fit neurons of shape {list(shape)}")
+
 
 def has_bias(node: NirNode) -> bool:
     """Whether a node stores a bias; some files store the boolean False in its place."""
     return "bias" in node.shapes and "bias" not in node.absent
-
-
-def weight_shape(node: NirNode, rank: int) -> tuple[int, ...]:
-    """Shape of the weights, checked for its rank."""
-    shape = node.shapes.get("weight")
-    if shape is None:
-        raise InputError(f"node '{node.name}': it has no weight")
-    require(len(shape) == rank and min(shape) >= 1, f"node '{node.name}': weight must have {rank} dimensions, got shape {list(shape)}")
-    return shape

@@ -3,18 +3,20 @@
 NIR (Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9) stores a graph as HDF5 groups. Only
 shapes, short integer vectors and short strings are read, each checked for its size beforehand.
 Links out of the file, virtual data sets and external storage are refused: a file must not make its
-reader open another. What the HDF5 library does with a file damaged in its own book-keeping is out
-of reach here: there it may take long.
+reader open another. On a file damaged in its own book-keeping the HDF5 library may crash, or work
+for hours: `spikepipe_sched.importers.nir_child` runs this module in a process with limits.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.network import MAX_ELEMENTS
 
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 100_000
@@ -26,29 +28,38 @@ MAX_READ_BYTES: Final = 16 * 2**20
 #: Fields whose values matter; all other fields are known by their shape alone.
 VALUES: Final = frozenset({"shape", "input_type", "input_shape", "stride", "padding", "dilation", "groups", "kernel_size", "start_dim", "end_dim"})
 
+Size = Annotated[int, Meta(ge=0, le=MAX_ELEMENTS)]
 
-@dataclass(slots=True, kw_only=True)
-class NirNode:
-    """A node: its type, the shapes of its parameters, and the values of the few that matter."""
+
+class NirNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node: its type ("" if the file has none), the shapes of its parameters, and the values of the few that matter."""
 
     name: str
     kind: str
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
-    values: dict[str, tuple[int, ...] | str] = field(default_factory=dict[str, tuple[int, ...] | str])
-    absent: set[str] = field(default_factory=set[str])  # fields stored as the boolean False
+    shapes: dict[str, tuple[Size, ...]] = {}
+    values: dict[str, tuple[int, ...] | str] = {}
+    absent: frozenset[str] = frozenset()  # fields stored as the boolean False
+
+    def numbers(self, key: str) -> tuple[int, ...] | None:
+        """The whole numbers of a field; None where it is not there, empty, or a text."""
+        value = self.values.get(key)
+        return None if isinstance(value, str) or not value else value
 
 
-@dataclass(slots=True, kw_only=True)
-class NirGraph:
+class NirGraph(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nodes by name, and edges; inner graphs are written out, their nodes named ``outer.inner``."""
 
-    nodes: dict[str, NirNode] = field(default_factory=dict[str, NirNode])
-    edges: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    nodes: dict[str, NirNode]
+    edges: list[tuple[str, str]]
     version: str = ""
 
+    def __post_init__(self) -> None:
+        lost = next((end for edge in self.edges for end in edge if end not in self.nodes), None)
+        require(lost is None, f"an edge names {lost!r}, which is not a node")
 
-def read_graph(path: Path) -> NirGraph:
-    """Read a NIR file.
+
+def read_structure(path: str) -> NirGraph:
+    """Read the structure of a NIR file, in this process.
 
     Raises
     ------
@@ -58,18 +69,17 @@ def read_graph(path: Path) -> NirGraph:
     try:
         import h5py
     except ImportError:
-        raise InputError(f"{path}: reading NIR files needs h5py; run `pip install h5py`") from None
+        raise InputError("reading NIR files needs h5py; run `pip install h5py`") from None
     try:
         with h5py.File(path, "r") as file:
-            graph = NirGraph()
-            if "version" in file:
-                graph.version = _text(_member(file, "version"), "version")
-            _read_into(graph, _member(file, "node"), prefix="", depth=0)
-            return graph
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+            version = _text(_member(file, "version"), "version") if "version" in file else ""
+            nodes, edges = dict[str, NirNode](), list[tuple[str, str]]()
+            _read_into(nodes, edges, _member(file, "node"), prefix="", depth=0)
+            return NirGraph(nodes=nodes, edges=edges, version=version)
+    except InputError:
+        raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable NIR (HDF5) file: {' '.join(str(error).split())}") from None
+        raise InputError(f"not a readable NIR (HDF5) file: {' '.join(str(error).split())}") from None
 
 
 def _member(group: Any, name: str) -> Any:
@@ -100,8 +110,13 @@ def _text(data: Any, where: str) -> str:
     scalar = isinstance(data, h5py.Dataset) and data.shape == ()
     require(scalar and data.dtype.kind in "OS" and data.dtype.itemsize <= MAX_TEXT_BYTES, f"{where} must be a string")
     value = _read(data, where)
-    text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
-    return text[:MAX_TEXT_BYTES]
+    text = _decoded(value)[:MAX_TEXT_BYTES]
+    require(text.isprintable(), f"{where} must be printable text, got {text[:40]!r}")
+    return text
+
+
+def _decoded(value: Any) -> str:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _integers(data: Any, where: str) -> tuple[int, ...]:
@@ -112,41 +127,44 @@ def _integers(data: Any, where: str) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def _read_into(graph: NirGraph, group: Any, *, prefix: str, depth: int) -> None:
+def _read_into(nodes: dict[str, NirNode], edges: list[tuple[str, str]], group: Any, *, prefix: str, depth: int) -> None:
     """Add the nodes and edges of a NIRGraph group, inner graphs included."""
     import h5py
 
     where = group.name
     require(depth <= MAX_DEPTH, f"{where}: graphs nested more than {MAX_DEPTH} deep")
-    nodes, edges = _member(group, "nodes"), _member(group, "edges")
-    require(isinstance(nodes, h5py.Group), f"{where}/nodes is not a group")
+    members, pairs = _member(group, "nodes"), _member(group, "edges")
+    require(isinstance(members, h5py.Group), f"{where}/nodes is not a group")
     inner: set[str] = set()
-    for name in nodes:
-        require(len(graph.nodes) < MAX_NODES, f"{where}: more than {MAX_NODES} nodes")
-        member, full = _member(nodes, name), f"{prefix}{name}"
-        kind = _text(_member(member, "type"), f"node '{full}': type")
-        if kind == "NIRGraph":
+    for name in members:
+        require(len(nodes) < MAX_NODES, f"{where}: more than {MAX_NODES} nodes")
+        full = f"{prefix}{name}"
+        require(full.isprintable(), f"{where}: the name {name!r} is not printable text")
+        member = _member(members, name)
+        require(isinstance(member, h5py.Group), f"node '{full}' is not a group")
+        kind = _text(_member(member, "type"), f"node '{full}': type") if "type" in member else ""
+        if kind == "NIRGraph" or (not kind and "nodes" in member):
             inner.add(name)
-            _read_into(graph, member, prefix=f"{full}.", depth=depth + 1)
+            _read_into(nodes, edges, member, prefix=f"{full}.", depth=depth + 1)
             continue
-        require(full not in graph.nodes, f"two nodes are called '{full}'")
-        graph.nodes[full] = _node(full, kind, member)
+        require(full not in nodes, f"two nodes are called '{full}'")
+        nodes[full] = _node(full, kind, member)
     what = f"{where}/edges must be a list of pairs of names"
-    require(isinstance(edges, h5py.Dataset) and edges.ndim >= 1, what)
-    count = int(edges.shape[0])
-    require(count <= MAX_EDGES and (count == 0 or (edges.shape[1:] == (2,) and edges.dtype.kind in "OS" and edges.dtype.itemsize <= MAX_TEXT_BYTES)), what)
-    for row in _read(edges, f"{where}/edges").tolist() if count else ():
-        source, target = (end.decode("utf-8", errors="replace") if isinstance(end, bytes) else str(end) for end in row)
-        graph.edges.append((_end(graph, prefix, source, source in inner, "Output"), _end(graph, prefix, target, target in inner, "Input")))
+    require(isinstance(pairs, h5py.Dataset) and pairs.ndim >= 1, what)
+    count = int(pairs.shape[0])
+    require(count <= MAX_EDGES and (count == 0 or (pairs.shape[1:] == (2,) and pairs.dtype.kind in "OS" and pairs.dtype.itemsize <= MAX_TEXT_BYTES)), what)
+    for row in _read(pairs, f"{where}/edges").tolist() if count else ():
+        source, target = (_decoded(end) for end in row)
+        edges.append((_end(nodes, prefix, source, source in inner, "Output"), _end(nodes, prefix, target, target in inner, "Input")))
 
 
-def _end(graph: NirGraph, prefix: str, name: str, is_graph: bool, port: str) -> str:
+def _end(nodes: dict[str, NirNode], prefix: str, name: str, is_graph: bool, port: str) -> str:
     """The node an edge ends at: of an inner graph, its output or input node."""
     full = f"{prefix}{name}"
     if not is_graph:
-        require(full in graph.nodes, f"an edge names '{full}', which is not a node")
+        require(full in nodes, f"an edge names {full!r}, which is not a node")
         return full
-    ports = [node for node, data in graph.nodes.items() if data.kind == port and node.startswith(f"{full}.") and "." not in node[len(full) + 1 :]]
+    ports = [node for node, data in nodes.items() if data.kind == port and node.startswith(f"{full}.") and "." not in node[len(full) + 1 :]]
     require(len(ports) == 1, f"inner graph '{full}' has {len(ports)} {port} nodes; only graphs with one are read")
     return ports[0]
 
@@ -154,17 +172,21 @@ def _end(graph: NirGraph, prefix: str, name: str, is_graph: bool, port: str) -> 
 def _node(name: str, kind: str, group: Any) -> NirNode:
     import h5py
 
-    node = NirNode(name=name, kind=kind)
+    node = NirNode(name=name, kind=kind, shapes={}, values={})
+    absent: set[str] = set()
     for key in group:
         if key == "type":
             continue
         data = _member(group, key)
         if not isinstance(data, h5py.Dataset):  # e.g. metadata
             continue
-        require(data.shape is not None, f"node '{name}': {key} is empty")
+        where = f"node '{name}': {key}"
+        require(key.isprintable(), f"node '{name}': the name {key!r} is not printable text")
+        require(data.shape is not None, f"{where} is empty")
+        require(max(data.shape, default=0) <= MAX_ELEMENTS, f"{where} of shape {list(data.shape)} has more than 2^40 elements")
         node.shapes[key] = tuple(int(size) for size in data.shape)
         if data.dtype.kind == "b" and data.shape == () and not data[()]:
-            node.absent.add(key)
+            absent.add(key)
         elif key in VALUES:
-            node.values[key] = _text(data, f"node '{name}': {key}") if data.dtype.kind in "OS" else _integers(data, f"node '{name}': {key}")
-    return node
+            node.values[key] = _text(data, where) if data.dtype.kind in "OS" else _integers(data, where)
+    return replace(node, absent=frozenset(absent))

@@ -1,77 +1,175 @@
-"""Shapes and arguments of NIR nodes: what files say, and what must be guessed."""
+"""Shapes and arguments of NIR nodes: what files say, and what must be inferred."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any
 
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.importers.nir_file import NirNode
+from spikepipe_sched.importers.nir_graph import CONVOLUTIONS, LINEAR, Operations
 from spikepipe_sched.network import Shape
 
+#: A shape of which some dimensions are not known.
+Partial = tuple[int | None, ...]
 
-def input_shape_of(entry: NirNode, consumers: list[NirNode]) -> tuple[Shape, str | None]:
+ASK = "give one sample's shape at one time step with --input-shape (input_shape=)"
+
+
+def input_shape_of(operations: Operations, override: Shape | None) -> tuple[Shape, str | None]:
     """Shape of one sample at one step, and what was repaired to get it.
 
-    The nodes behind the input decide: a linear node takes its columns, a convolution three
-    dimensions. Anything in front of these, such as batch or time, is left out.
+    What stands behind the input decides: linear weights take their columns, convolutions so many
+    channels, neurons with a parameter of their own each have its shape. Whatever the file's Input
+    has in front of these dimensions, such as batch or time, is left out.
+
+    Raises
+    ------
+    InputError
+        If the shape cannot be inferred, or contradicts what stands behind the input.
     """
-    given = entry.values.get("shape", entry.values.get("input_type"))
-    require(given is None or not isinstance(given, str), f"node '{entry.name}': shape must be numbers")
-    shape: Shape = () if given is None or isinstance(given, str) else given
-    require(all(size >= 1 for size in shape), f"node '{entry.name}': shape {list(shape)} must be positive")
-    wanted = next((w for w in (_wanted(node, shape) for node in consumers) if w is not None), None)
-    if wanted is None:
-        if len(shape) in (1, 3):
-            return shape, None
-        require(shape, f"node '{entry.name}': has no shape and nothing behind it tells; give input_shape")
-        wanted = shape[-3:] if len(shape) > 3 else shape[-1:]
-    if shape == wanted or (len(shape) in (1, 3) and math.prod(shape) == math.prod(wanted) and len(wanted) == 1 and shape[:-1] != (1,) * (len(shape) - 1)):
-        return shape, None  # as it is, or a picture that a flatten will make fit
-    if not shape:
-        return wanted, f"has no shape; {list(wanted)} follows from the weights behind it"
-    if shape[-len(wanted) :] == wanted:
-        return wanted, f"shape {list(shape)} holds more than one sample at one step; it is read as {list(wanted)}"
-    if math.prod(shape) == math.prod(wanted):
-        return wanted, f"shape {list(shape)} is read as {list(wanted)}"
-    raise InputError(f"node '{entry.name}': shape {list(shape)} does not fit the weights behind it, which take {list(wanted)}; give input_shape")
+    entry = operations.by_name[operations.entry].node
+    teller, wanted = _wanted(operations)
+    given = override if override is not None else entry.numbers("shape") or entry.numbers("input_type") or ()
+    sequence = teller is not None and teller.kind == "Conv1d"
+    where = f"node '{entry.name}'"
+    if override is not None:
+        return ((override[0], 1, override[1]) if sequence and len(override) == 2 else override), None
+    require(all(size >= 1 for size in given), f"{where}: shape {list(given)} must be positive")
+    if teller is None:
+        while len(given) > 1 and len(given) != 3 and given[0] == 1:
+            given = given[1:]
+        require(given, f"{where}: it has no shape, and nothing behind it tells one; {ASK}")
+        require(len(given) in (1, 3), f"{where}: nothing behind it tells which dimensions of {list(given)} are batch or time; {ASK}")
+        return _with_note(entry, given)
+    if not given:
+        complete = tuple(size for size in wanted if size is not None)
+        unknown = "and".join(f" {name} " for name, size in zip(("channels", "height", "width"), wanted, strict=False) if size is None).strip()
+        require(len(complete) == len(wanted), f"{where}: it has no shape, and '{teller.name}' behind it does not tell {unknown}; {ASK}")
+        return complete, f"has no shape; {list(complete)} follows from '{teller.name}' behind it"
+    shape = _one_sample(given, wanted, sequence=sequence)
+    if shape is None:
+        form = f"[{', '.join('?' if size is None else str(size) for size in wanted)}]"
+        takes = f"{form} (channels, height, width)" if len(wanted) == 3 else form
+        raise InputError(f"{where}: shape {list(given)} does not fit '{teller.name}' behind it, which takes {takes}; {ASK}")
+    if sequence and given == (shape[0], shape[2]):
+        return shape, None  # (channels, length) is a Conv1d's own form
+    return _with_note(entry, shape)
 
 
-def _wanted(node: NirNode, shape: Shape) -> Shape | None:
-    """The input shape a node asks for, where it does."""
+def _with_note(entry: NirNode, shape: Shape) -> tuple[Shape, str | None]:
+    """The shape, and a note where the file says another."""
+    given = entry.numbers("shape") or entry.numbers("input_type") or ()
+    if shape == given:
+        return shape, None
+    more = math.prod(given) > math.prod(shape)
+    return shape, f"shape {list(given)} {'holds more than one sample at one step; it ' if more else ''}is read as {list(shape)}"
+
+
+def _one_sample(given: Shape, wanted: Partial, *, sequence: bool) -> Shape | None:
+    """The dimensions at the end of ``given`` that make one sample of the wanted shape."""
+    if len(wanted) == 1:
+        (features,) = wanted
+        if len(given) == 3 and math.prod(given) == features and given[:2] != (1, 1):
+            return given  # a picture that a flatten will make fit
+        ends = [given[cut:] for cut in range(len(given) - 1, -1, -1)]
+        end = next((end for end in ends if math.prod(end) == features), None)
+        return end if end is None or len(end) in (1, 3) else (math.prod(end),)
+    channels = wanted[0]
+    if sequence and len(given) >= 2 and given[-3:-1] != (channels, 1):
+        return (given[-2], 1, given[-1]) if channels in (None, given[-2]) else None
+    if len(given) >= 3 and channels in (None, given[-3]):
+        return given[-3:]
+    if len(given) == 2 and channels == 1:
+        return (1, *given)
+    complete = tuple(size for size in wanted if size is not None)
+    return complete if len(complete) == 3 and math.prod(complete) == math.prod(given) else None
+
+
+def _wanted(operations: Operations) -> tuple[NirNode | None, Partial]:
+    """The input shape that the nearest nodes behind the input ask for, and the node that tells it.
+
+    The first complete answer counts, else the first; weights speak before neurons, whose parameters
+    may be one value for many, and these before pools. Behind a pool the channels alone are certain.
+    """
+    consumers = operations.consumers()
+    waiting = deque((name, False) for name in consumers[operations.entry])
+    seen = set[str]()
+    told: list[tuple[int, NirNode, Partial]] = []
+    while waiting:
+        name, pooled = waiting.popleft()
+        if name in seen:
+            continue
+        seen.add(name)
+        operation = operations.by_name[name]
+        rank, node, shape = 0, operation.node, _asked(operation.node)
+        if operation.role in ("neuron", "sum") and operation.neuron is not None:
+            rank, node, shape = 1, operation.neuron, _own_shape(operation.neuron)
+        elif operation.role == "pool":
+            rank, shape, pooled = 2, (None, None, None), True
+        if shape is not None and len(shape) == 3:
+            told.append((rank, node, (shape[0], None, None) if pooled else shape))
+        elif shape is not None and len(shape) == 1 and not pooled:
+            told.append((rank, node, shape))
+        if rank > 0 or shape is None:  # what stands behind it may tell more
+            waiting.extend((consumer, pooled) for consumer in consumers[name])
+    told.sort(key=lambda answer: (None in answer[2], answer[0]))
+    return told[0][1:] if told else (None, ())
+
+
+def _own_shape(neuron: NirNode) -> Partial | None:
+    """The shape of a neuron's parameters, where there is one for each."""
+    return next((size for key, size in neuron.shapes.items() if key not in neuron.values and math.prod(size) > 1), None)
+
+
+def _asked(node: NirNode) -> Partial | None:
+    """The input shape that a node asks for by itself."""
     weight = node.shapes.get("weight", ())
-    if node.kind in ("Affine", "Linear") and len(weight) == 2:
-        return (weight[1],)
-    if node.kind != "Conv2d" or len(weight) != 4:
+    if node.kind == "Flatten":
+        return node.numbers("input_type")
+    if node.kind in LINEAR:
+        return weight[1:] if len(weight) == 2 else None
+    if node.kind not in CONVOLUTIONS:
         return None
-    channels = weight[1] * _pair(node, "groups", (1, 1))[0]
-    if len(node.values.get("input_shape", ())) == 2 and not isinstance(node.values["input_shape"], str):
-        size = _pair(node, "input_shape", (1, 1))
-    elif len(shape) >= 2:
-        size = (shape[-2], shape[-1])
-    else:
-        return None
-    # The file's own Input wins over a convolution's input_shape where both are complete.
-    if len(shape) >= 3 and shape[-3] == channels:
-        return shape[-3:]
-    return (channels, *size)
+    size = node.numbers("input_shape") or ()
+    if len(weight) == 4:
+        return (weight[1] * _pair(node, "groups", (1, 1))[0], *(size if len(size) == 2 else (None, None)))
+    return (weight[1] * _pair(node, "groups", (1, 1))[0], 1, size[0] if len(size) == 1 else None) if len(weight) == 3 else None
 
 
-def conv_arguments(node: NirNode, shape: Shape) -> tuple[dict[str, Any], str | None]:
-    """Fields of a conv2d layer, and what in the file contradicts the shapes."""
-    weight = node.shapes.get("weight", ())
-    require(len(weight) == 4 and min(weight) >= 1, f"node '{node.name}': weight must have 4 dimensions, got shape {list(weight)}")
+def weight_shape(node: NirNode, rank: int) -> tuple[int, ...]:
+    """Shape of the weights, checked for its rank."""
+    shape = node.shapes.get("weight")
+    if shape is None:
+        raise InputError(f"node '{node.name}': it has no weight")
+    require(len(shape) == rank and min(shape) >= 1, f"node '{node.name}': weight must have {rank} dimensions, got shape {list(shape)}")
+    return shape
+
+
+def conv_arguments(node: NirNode, shape: Shape, *, sequence: bool) -> tuple[dict[str, Any], str | None]:
+    """Fields of a conv2d layer, and what in the file contradicts the shapes.
+
+    A convolution of a ``sequence`` (Conv1d) has height 1.
+    """
+    weight = weight_shape(node, 3 if sequence else 4)
     groups = _pair(node, "groups", (1, 1))[0]
-    require(len(shape) == 3, f"node '{node.name}': takes (channels, height, width), got shape {list(shape)}")
+    form = "(channels, length), that is (channels, 1, length)" if sequence else "(channels, height, width)"
+    require(len(shape) == 3 and (shape[1] == 1 or not sequence), f"node '{node.name}': takes {form}, got shape {list(shape)}")
     fits = weight[1] * groups == shape[0]
     require(fits, f"node '{node.name}': weights of shape {list(weight)} in {groups} groups do not fit an input of shape {list(shape)}")
-    stride, dilation = _pair(node, "stride", (1, 1)), _pair(node, "dilation", (1, 1))
-    kernel = (weight[2], weight[3])
-    padding = _padding(node, kernel, stride, dilation)
-    said = node.values.get("input_shape")
+
+    def pair(key: str, default: int) -> tuple[int, int]:
+        height, width = _pair(node, key, (default, default))
+        return (default, width) if sequence else (height, width)
+
+    stride, dilation = pair("stride", 1), pair("dilation", 1)
+    kernel = (1, weight[2]) if sequence else (weight[2], weight[3])
+    padding = _named_padding(node, kernel, stride, dilation) or pair("padding", 0)
+    said = node.numbers("input_shape")
     repair = None
-    if said is not None and not isinstance(said, str) and said and tuple(said[-2:]) != shape[1:]:
-        repair = f"input_shape says {list(said)}, the network brings {list(shape[1:])}"
+    if said is not None and said[-2:] != shape[1:] and not (sequence and said == shape[2:]):
+        repair = f"input_shape says {list(said)}, the network brings {list(shape[2:] if sequence else shape[1:])}"
     return {"out_channels": weight[0], "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}, repair
 
 
@@ -92,10 +190,11 @@ def _pair(node: NirNode, key: str, default: tuple[int, int]) -> tuple[int, int]:
     return (value[0], value[-1])
 
 
-def _padding(node: NirNode, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+def _named_padding(node: NirNode, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int] | None:
+    """Padding that the file gives by name."""
     value = node.values.get("padding")
     if not isinstance(value, str):
-        return _pair(node, "padding", (0, 0))
+        return None
     if value == "valid":
         return (0, 0)
     require(value == "same", f"node '{node.name}': padding must be numbers, 'same' or 'valid', got '{value}'")
