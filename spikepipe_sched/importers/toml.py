@@ -15,8 +15,8 @@ A network file::
     kernel = 5                    # or [height, width]; the same for stride, padding, dilation
     neuron = "lif"                # lif iir if li psu ipsu rpsu psn relu none
 
-``inputs = ["a", "b"]`` names a layer's producers; left out, it is the layer before, or the input. A
-platform file::
+``inputs = ["a", "b"]`` names a layer's producers; left out, it is the layer before, or the input. The
+other fields are those of `Layer`, with the same names. A platform file::
 
     name = "two_arrays"
     clock_hz = 500_000_000
@@ -30,11 +30,12 @@ platform file::
     [interconnect]
     latency_cycles = 8
     bandwidth_bytes_per_cycle = 64
+
+The other fields of a class are those of `SystolicArray`.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -43,14 +44,17 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from spikepipe_sched.errors import InputError
+from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.importers.toml_errors import explain, printable
 from spikepipe_sched.importers.toml_network import NetworkFile
 from spikepipe_sched.importers.toml_platform import PlatformFile
 from spikepipe_sched.network import Network
 from spikepipe_sched.platform import Platform
 
 #: Larger files are refused unread; the largest library file has some 10 KB.
-MAX_FILE_BYTES: Final = 16 * 2**20
+MAX_FILE_BYTES: Final = 4 * 2**20
+#: Bound on the sum of (dots in a line)^2: `tomllib` takes quadratic time for a key of many parts.
+MAX_DOTS_SQUARED: Final = 10**7
 
 S = TypeVar("S", bound=Struct)
 
@@ -61,7 +65,13 @@ def read_network(file: Path | Traversable) -> Network:
     try:
         return spec.core()
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        message = str(error)
+    for i, layer in enumerate(spec.layers):
+        found = f"layer '{layer.name}': "
+        if message.startswith(found):
+            message = f"layer '{layer.name}' at $.layers[{i}]: {message.removeprefix(found)}"
+            break
+    raise InputError(f"{file}: {printable(message)}")
 
 
 def read_platform(file: Path | Traversable) -> Platform:
@@ -70,7 +80,7 @@ def read_platform(file: Path | Traversable) -> Platform:
     try:
         return spec.core()
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise InputError(f"{file}: {printable(str(error))}") from None
 
 
 def _convert(file: Path | Traversable, kind: type[S]) -> S:
@@ -78,12 +88,16 @@ def _convert(file: Path | Traversable, kind: type[S]) -> S:
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InputError(f"{file}: larger than {MAX_FILE_BYTES // 2**20} MiB; no network or platform needs that")
-        raw = tomllib.loads(data.decode("utf-8"))
+        require(len(data) <= MAX_FILE_BYTES, f"{file}: larger than {MAX_FILE_BYTES // 2**20} MiB; no network or platform needs that")
+        text = data.decode("utf-8")
+        require(
+            sum(line.count(".") ** 2 for line in text.split("\n")) <= MAX_DOTS_SQUARED,
+            f"{file}: a line with thousands of dots, which as a key would take minutes to read; break the line",
+        )
+        raw = tomllib.loads(text)
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{file}: {_layer_name(raw, str(error))}{error}") from None
+        raise InputError(f"{file}: {explain(str(error), raw, kind)}") from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     except RecursionError:
@@ -93,14 +107,4 @@ def _convert(file: Path | Traversable, kind: type[S]) -> S:
     except InputError:
         raise
     except ValueError as error:  # TOML syntax, and integers of thousands of digits
-        raise InputError(f"{file}: not valid TOML: {error}") from None
-
-
-def _layer_name(raw: dict[str, Any], message: str) -> str:
-    """``layer 'conv1': `` where the message's JSON path leads into a layer that has a name."""
-    found = re.search(r"`\$\.layers\[(\d+)\]", message)
-    try:
-        name = raw["layers"][int(found[1])]["name"] if found else None
-    except (KeyError, IndexError, TypeError):
-        name = None
-    return f"layer '{name}': " if isinstance(name, str) else ""
+        raise InputError(f"{file}: not valid TOML: {printable(str(error))}") from None

@@ -152,5 +152,3 @@ class NetworkFile(Struct, forbid_unknown_fields=True, kw_only=True):
             time_steps=self.time_steps,
             layers=tuple(layers),
         )
-
-
