@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Effort, Job, JsonFlag, build_problem, numbers
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, numbers, read_lowering
 from spikepipe_sched.cli.output import table, to_json
 from spikepipe_sched.errors import InputError, SpikepipeError
 
@@ -41,6 +41,8 @@ def compare(
     *,
     solvers: str = "stages,auto",
     processors: Annotated[str, Parameter(alias="-P")] = "2,4,8",
+    training: Training = Training(),
+    costing: Costing = Costing(),
     job: Job = Job(),
     effort: Effort = Effort(),
     json: JsonFlag = False,
@@ -66,11 +68,12 @@ def compare(
     names = tuple(dict.fromkeys(name.strip() for name in solvers.split(",")))
     for name in names:
         load_solver(name)  # an unknown name is reported before the first run
+    lowering = read_lowering(network, training, costing)
     rows: list[Row] = []
     interrupted = False
     try:
         for count in numbers(processors, "--processors"):
-            problem = build_problem(network, job, count)
+            problem = build_problem(lowering, job, count)
             baseline = _run(problem, BASELINE, effort, f"{count} processors  ")
             for name in names:
                 outcome = baseline if name == BASELINE else _run(problem, name, effort, f"{count} processors  ")

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from spikepipe_sched.cost import CostModel
+    from spikepipe_sched.lower import Split, TaskGraph
+    from spikepipe_sched.network import Network
     from spikepipe_sched.platform import Platform
     from spikepipe_sched.problem import Problem
+    from spikepipe_sched.training import TrainingSetup
 
 JsonFlag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be scheduled.
+class Training:
+    """What is trained, how, and on what.
 
     Parameters
     ----------
@@ -27,19 +31,80 @@ class Job:
     batch
         Samples per iteration: of a mini-batch (periodic) or a micro-batch (finite).
     windows
-        Windows that the time steps are cut into; each is a task of its own.
-    mode
-        periodic: delayed gradients, iterations overlap; finite: synchronous, one update at the end.
-    micro_batches
-        Micro-batches of a finite schedule; 8 if not given.
+        Windows that the time steps are cut into; each is a task of its own. If not given: 4, fewer
+        where there are fewer steps, one for each step where layers form a loop.
     time_steps
         Time steps per sample, in place of the network's own.
     input_shape
         Shape of a sample at one time step in place of the network's own: 700, or 2,34,34.
-    weights
-        Weights the backward pass uses: those of its forward pass (stash), or the latest.
     dgrad
         GEMM form of a convolution's activation gradient.
+    membrane
+        Keep membranes for the backward pass (store), or compute them again (recompute).
+    bptt_steps
+        Length of truncated back-propagation through time [steps]; the whole sequence if not given.
+    split
+        Cut tasks into parts that different processors run: [LAYER.]KIND:AXIS:PARTS, comma-separated;
+        KIND is F, B or W, AXIS a dimension m, k or n of its matrix product. Example: W:k:2,fc1.F:n:4.
+    """
+
+    platform: Annotated[str, Parameter(alias="-p")] = "array32"
+    batch: int = 16
+    windows: int | None = None
+    time_steps: int | None = None
+    input_shape: str | None = None
+    dgrad: Literal["col2im", "transposed"] = "col2im"
+    membrane: Literal["store", "recompute"] = "store"
+    bptt_steps: int | None = None
+    split: str | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costing:
+    """What the cycles of a task are made of.
+
+    Parameters
+    ----------
+    timing
+        Formula for matrix products: SCALE-Sim's code, its paper's, partial folds paid in part
+        (tight), weights double-buffered in the array (pipelined), or all elements busy (roofline).
+    stalls
+        Count the time that products wait for DRAM.
+    sparsity
+        Silent inputs: no effect (none), save energy (gate), or save cycles as well (skip).
+    spike_rate
+        Spikes per neuron and time step, where a layer names none [0..1].
+    surrogate_density
+        Share of neurons and steps whose surrogate gradient is not zero [0..1].
+    time_batching
+        All steps of a window in one product; without it, a product per step.
+    vector
+        Count element-wise work.
+    """
+
+    timing: Literal["scalesim", "paper", "tight", "pipelined", "roofline"] = "scalesim"
+    stalls: Annotated[bool, Parameter(negative=())] = False
+    sparsity: Literal["none", "gate", "skip"] = "none"
+    spike_rate: float = 0.1
+    surrogate_density: float = 1.0
+    time_batching: bool = True
+    vector: bool = True
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be scheduled, and within which limits.
+
+    Parameters
+    ----------
+    mode
+        periodic: delayed gradients, iterations overlap; finite: synchronous, one update at the end.
+    micro_batches
+        Micro-batches of a finite schedule; 8 if not given.
+    weights
+        Weights the backward pass uses: those of its forward pass (stash), or the latest.
     objective
         Objectives in order of importance, comma-separated: period, delay, traffic, memory
         (periodic) or makespan, traffic, memory (finite); all of these in this order if not given.
@@ -55,15 +120,9 @@ class Job:
         Memory of every processor [bytes], in place of the platform's own.
     """
 
-    platform: Annotated[str, Parameter(alias="-p")] = "array32"
-    batch: int = 16
-    windows: int = 4
     mode: Literal["periodic", "finite"] = "periodic"
     micro_batches: int | None = None
-    time_steps: int | None = None
-    input_shape: str | None = None
     weights: Literal["stash", "latest"] = "stash"
-    dgrad: Literal["col2im", "transposed"] = "col2im"
     objective: str | None = None
     max_period: int | None = None
     max_makespan: int | None = None
@@ -96,22 +155,77 @@ class Effort:
     seed: int = 0
 
 
-def build_problem(network: str, job: Job, processors: int) -> Problem:
-    """Load the network and the platform, lower, and compile."""
-    from spikepipe_sched import Limits, Problem, TrainingSetup, load_network, load_platform, lower
-    from spikepipe_sched.errors import require
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowering:
+    """The arguments of `spikepipe_sched.lower`, read from files and options."""
+
+    network: Network
+    setup: TrainingSetup
+    platform: Platform
+    cost: CostModel
+    splits: tuple[Split, ...]
+
+    def graph(self) -> TaskGraph:
+        """The task graph."""
+        from spikepipe_sched import lower
+
+        return lower(self.network, self.setup, self.platform, cost=self.cost, splits=self.splits)
+
+
+def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
+    """Load the network and the platform, and turn options into core objects."""
+    from spikepipe_sched import CostModel, TrainingSetup, load_network, load_platform
     from spikepipe_sched.importers import DEFAULT_TIME_STEPS
+
+    if training.time_steps is None and network.lower().endswith(".nir"):
+        print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
+    loaded = load_network(network, time_steps=training.time_steps, input_shape=_shape(training.input_shape))
+    setup = TrainingSetup(
+        batch=training.batch,
+        windows=_windows(loaded) if training.windows is None else training.windows,
+        dgrad=training.dgrad,
+        membrane=training.membrane,
+        bptt_steps=training.bptt_steps,
+        spike_rate=costing.spike_rate,
+        surrogate_density=costing.surrogate_density,
+    )
+    model = CostModel(timing=costing.timing, stalls=costing.stalls, sparsity=costing.sparsity, time_batching=costing.time_batching, vector=costing.vector)
+    return Lowering(network=loaded, setup=setup, platform=load_platform(training.platform), cost=model, splits=_splits(training.split))
+
+
+def build_problem(lowering: Lowering, job: Job, processors: int) -> Problem:
+    """Lower for so many processors, and compile."""
+    from spikepipe_sched import Limits, Problem
+    from spikepipe_sched.errors import require
 
     require(job.mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
     finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if job.mode == "finite" else {}
-    if job.time_steps is None and network.lower().endswith(".nir"):
-        print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
-    loaded = load_network(network, time_steps=job.time_steps, input_shape=_shape(job.input_shape))
-    platform = _with_memory(load_platform(job.platform).with_processors(processors), job.max_memory)
-    graph = lower(loaded, TrainingSetup(batch=job.batch, windows=job.windows, dgrad=job.dgrad), platform)
+    platform = _with_memory(lowering.platform.with_processors(processors), job.max_memory)
     limits = Limits(period_cycles=job.max_period, makespan_cycles=job.max_makespan, delay=job.max_delay, traffic_bytes=job.max_traffic)
     objective = tuple(part.strip() for part in job.objective.split(",")) if job.objective is not None else ()
+    graph = replace(lowering, platform=platform).graph()
     return Problem.from_graph(graph, platform, mode=job.mode, weights=job.weights, objective=objective, limits=limits, **finite)
+
+
+def _windows(network: Network) -> int:
+    """Four windows, or what the network allows: one for each step where layers form a loop through time."""
+    looped = any(layer.feedback for layer in network.layers)
+    return network.time_steps if looped else min(4, network.time_steps)
+
+
+def _splits(text: str | None) -> tuple[Split, ...]:
+    """``[LAYER.]KIND:AXIS:PARTS``, comma-separated."""
+    from spikepipe_sched import Split
+    from spikepipe_sched.errors import InputError
+
+    splits: list[Split] = []
+    for part in text.split(",") if text is not None else ():
+        where, *rest = part.strip().split(":")
+        layer, _, kind = where.rpartition(".")
+        if len(rest) != 2 or not rest[1].isdecimal():
+            raise InputError(f"--split takes [LAYER.]KIND:AXIS:PARTS such as W:k:2 or fc1.F:n:4, not '{part.strip()}'")
+        splits.append(Split(kind=kind, axis=rest[0], parts=int(rest[1]), layer=layer))  # pyright: ignore[reportArgumentType]  (checked by Split)
+    return tuple(splits)
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

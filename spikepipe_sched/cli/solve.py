@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Effort, Job, JsonFlag, build_problem
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, read_lowering
 from spikepipe_sched.cli.output import require_writable
 from spikepipe_sched.errors import InputError
 
@@ -22,6 +22,8 @@ def solve(
     *,
     processors: Annotated[int, Parameter(alias="-P")] = 4,
     solver: str = "auto",
+    training: Training = Training(),
+    costing: Costing = Costing(),
     job: Job = Job(),
     effort: Effort = Effort(),
     require_gap: str | None = None,
@@ -36,7 +38,7 @@ def solve(
     Parameters
     ----------
     network
-        Name of a library network, or a .toml or .nir file.
+        Name of a library network, or a .toml, .nir or .onnx file.
     processors
         Number of processors; the platform's list of processors is cut or repeated.
     solver
@@ -53,7 +55,7 @@ def solve(
 
     threshold = None if require_gap is None else parse_gap(require_gap)
     require_writable(output)
-    problem = build_problem(network, job, processors)
+    problem = build_problem(read_lowering(network, training, costing), job, processors)
     with live_progress() as observer:
         result = run(
             problem,

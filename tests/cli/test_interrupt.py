@@ -13,14 +13,14 @@ from tests.helpers import hear_interrupts
 
 SCRIPT = """
 import sys
-from spikepipe_sched.cli.options import Job, build_problem
+from spikepipe_sched.cli.options import Costing, Job, Training, build_problem, read_lowering
 from spikepipe_sched import solve
 
 def observe(progress):
     if progress.schedule is not None:
         print("schedule", flush=True)
 
-problem = build_problem("nmnist_mlp", Job(mode="finite"), 4)
+problem = build_problem(read_lowering("nmnist_mlp", Training(), Costing()), Job(mode="finite"), 4)
 result = solve(problem, sys.argv[1], time_limit_s=120, workers=2, observer=observe)
 print("interrupted" if result.provenance.interrupted else "ended", result.status, flush=True)
 """
