@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from spikepipe_sched.collector import paused_collector
+from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import InputError, is_whole, require
-from spikepipe_sched.instance import topological_order
+from spikepipe_sched.order import topological_order
 from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
 from spikepipe_sched.problem import MAX_INT, Edges, Problem, Processor, Tasks, ints
 
@@ -26,6 +29,11 @@ def equal_processors(count: int, class_name: str = "processor") -> Platform:
 
 def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str | None = None, mode: str | None = None, **options: Any) -> Problem:
     """See `Problem.from_graph`."""
+    with paused_collector():
+        return _compile(graph, platform, name=name, mode=mode, **options)
+
+
+def _compile(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str | None, mode: str | None, **options: Any) -> Problem:
     simple = hasattr(graph, "is_multigraph") and graph.is_directed() and not graph.is_multigraph()
     require(simple, "the task graph must be a networkx.DiGraph")
     if isinstance(platform, Platform):
@@ -42,7 +50,7 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
     layer_index = {layer: i for i, layer in enumerate(layers)}
 
     def column(key: str, default: int) -> Any:
-        return ints([_whole(data.get(key, default), f"task '{name}': {key}", low=default) for name, data in zip(names, attributes, strict=True)])
+        return ints(_all_whole([data.get(key, default) for data in attributes], lambda i: f"task '{names[i]}': {key}", low=default))
 
     tasks = Tasks(
         names=tuple(names),
@@ -64,7 +72,7 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
     )
     if "samples_per_iteration" in graph.graph:
         options.setdefault("samples_per_iteration", _whole(graph.graph["samples_per_iteration"], "the graph's samples_per_iteration", low=1))
-    options.setdefault("cost_terms", tuple(str(term) for term in graph.graph.get("cost_terms", ())))
+    options.setdefault("cost_terms", _cost_terms(graph.graph.get("cost_terms", {})))
     return Problem(
         name=name or str(graph.graph.get("name") or "task graph"),
         mode=mode or ("periodic" if periodic else "finite"),  # pyright: ignore[reportArgumentType]  (checked by Problem)
@@ -89,18 +97,36 @@ def _whole(value: Any, where: str, *, low: int = 0) -> int:
     return number
 
 
+def _all_whole(values: list[Any], where: Callable[[int], str], *, low: int = 0) -> list[int]:
+    """Every value as `_whole` takes it; ``where`` names the i-th. Plain ints, the rule in large graphs, cost little."""
+    return [value if type(value) is int and low <= value <= MAX_INT else _whole(value, where(i), low=low) for i, value in enumerate(values)]
+
+
+def _cost_terms(shares: Any) -> tuple[CostTerm, ...]:
+    named: dict[Any, Any] | None = dict(shares) if isinstance(shares, Mapping) else None  # pyright: ignore[reportUnknownArgumentType]
+    if named is None or not all(isinstance(share, Real) for share in named.values()):
+        raise InputError("the graph's cost_terms must be a mapping from name to share of the cycles")
+    return tuple(CostTerm(name=str(name), share=float(share)) for name, share in named.items())
+
+
 def _cycles(data: Mapping[str, Any], name: str, classes: tuple[str, ...]) -> list[int]:
     value = data.get("cycles", data.get("duration"))
     if value is None:
         raise InputError(f"task '{name}': it needs the attribute 'cycles' (or 'duration')")
-    if isinstance(value, Mapping):
-        return [_whole(value[c], f"task '{name}': cycles on '{c}'") if c in value else -1 for c in classes]
-    return [_whole(value, f"task '{name}': cycles")] * len(classes)
+    if isinstance(value, (dict, Mapping)):  # dict first: it is quicker than the abstract class
+        known = [c for c in classes if c in value]
+        cycles = _all_whole([value[c] for c in known], lambda i: f"task '{name}': cycles on '{known[i]}'")
+        by_class = dict(zip(known, cycles, strict=True))
+        return [by_class.get(c, -1) for c in classes]
+    return _all_whole([value], lambda _: f"task '{name}': cycles") * len(classes)
 
 
 def _layers(graph: nx.DiGraph[Any], index: dict[Any, int], attributes: list[dict[str, Any]]) -> tuple[str, ...]:
     """The graph's own list of layers, else the layers as they first appear in topological order of the tasks."""
     listed = [str(name) for name in graph.graph.get("layers", ())]
+    named: set[Any] = {data.get("layer") for data in attributes} | {data.get("delay_layer") for _, _, data in graph.edges(data=True)}
+    if named <= {None, *listed}:
+        return tuple(dict.fromkeys(listed))
     now = [(index[u], index[v]) for u, v, data in graph.edges(data=True) if data.get("delay_layer") is None and data.get("distance", 0) == 0]
     pairs = np.array(now, dtype=np.int64).reshape(-1, 2)
     order = topological_order(len(attributes), pairs[:, 0], pairs[:, 1])  # None: a cycle, which the problem will refuse
@@ -112,36 +138,58 @@ def _layers(graph: nx.DiGraph[Any], index: dict[Any, int], attributes: list[dict
 
 
 def _edges(graph: nx.DiGraph[Any], index: dict[Any, int], layer_index: dict[str, int]) -> tuple[Edges, tuple[str, ...], list[int]]:
-    columns: dict[str, list[int]] = {key: [] for key in ("source", "target", "distance", "delay_layer", "lag", "tensor")}
-    pointer, tensor_index, sizes = [0], dict[str, int](), list[int]()
+    ends, attributes = list[tuple[Any, Any]](), list[Mapping[str, Any]]()
     for u, v, data in graph.edges(data=True):
-        where = f"edge '{u}' -> '{v}'"
-        delay = data.get("delay_layer")
-        require(delay is None or data.get("distance") is None, f"{where}: give either distance or delay_layer, not both")
-        distance = -1 if delay is not None else _whole(data.get("distance", 0), f"{where}: distance")
-        require(u != v or distance != 0, f"{where}: a task that waits for itself needs distance >= 1")
-        lag = _whole(data.get("lag", 0), f"{where}: lag", low=-MAX_INT)
-        for key, value in (
-            ("source", index[u]),
-            ("target", index[v]),
-            ("distance", distance),
-            ("lag", lag),
-            ("delay_layer", -1 if delay is None else layer_index[str(delay)]),
-        ):
-            columns[key].append(value)
-        tensors = data.get("tensors")
-        if tensors is None:
-            tensors = {f"{u} -> {v}": data.get("bytes", 0)}
-        require(isinstance(tensors, Mapping), f"{where}: tensors must be a mapping from name to bytes")
-        for name, value in tensors.items():
-            size = _whole(value, f"{where}: bytes of tensor '{name}'")
+        ends.append((u, v))
+        attributes.append(data)
+
+    def where(i: int) -> str:
+        return f"edge '{ends[i][0]}' -> '{ends[i][1]}'"
+
+    delays = [data.get("delay_layer") for data in attributes]
+    for i, (delay, data) in enumerate(zip(delays, attributes, strict=True)):
+        if delay is not None and data.get("distance") is not None:
+            raise InputError(f"{where(i)}: give either distance or delay_layer, not both")
+    given = [0 if delay is not None else data.get("distance", 0) for delay, data in zip(delays, attributes, strict=True)]
+    distances = _all_whole(given, lambda i: f"{where(i)}: distance")
+    distance = [-1 if delay is not None else d for delay, d in zip(delays, distances, strict=True)]
+    loop = next((i for i, (u, v) in enumerate(ends) if u == v and distance[i] == 0), None)
+    if loop is not None:
+        raise InputError(f"{where(loop)}: a task that waits for itself needs distance >= 1")
+    tensor, pointer, names, sizes = _tensors(attributes, ends, where)
+    edges = Edges(
+        source=ints(np.fromiter((index[u] for u, _ in ends), dtype=np.int64, count=len(ends))),
+        target=ints(np.fromiter((index[v] for _, v in ends), dtype=np.int64, count=len(ends))),
+        distance=ints(np.array(distance, dtype=np.int64)),
+        delay_layer=ints(np.array([-1 if delay is None else layer_index[str(delay)] for delay in delays], dtype=np.int64)),
+        lag=ints(np.array(_all_whole([data.get("lag", 0) for data in attributes], lambda i: f"{where(i)}: lag", low=-MAX_INT), dtype=np.int64)),
+        tensor=ints(np.array(tensor, dtype=np.int64)),
+        tensor_ptr=ints(pointer),
+    )
+    return edges, names, sizes
+
+
+def _tensors(
+    attributes: list[Mapping[str, Any]], ends: list[tuple[Any, Any]], where: Callable[[int], str]
+) -> tuple[list[int], list[int], tuple[str, ...], list[int]]:
+    """The tensors of every edge (indices, and pointers into them), and names and sizes of the tensors."""
+    tensor, pointer, places, sizes = list[int](), [0], dict[str, int](), list[int]()
+    for i, data in enumerate(attributes):
+        carried: Any = data.get("tensors")
+        if carried is None:
+            carried = {f"{ends[i][0]} -> {ends[i][1]}": data.get("bytes", 0)}
+        if not isinstance(carried, (dict, Mapping)):  # dict first, as above
+            raise InputError(f"{where(i)}: tensors must be a mapping from name to bytes")
+        for key, value in cast("Mapping[Any, Any]", carried).items():
+            size = value if type(value) is int and 0 <= value <= MAX_INT else _whole(value, f"{where(i)}: bytes of tensor '{key}'")
             if size == 0:
                 continue
-            known = tensor_index.setdefault(str(name), len(sizes))
+            name = str(key)
+            known = places.setdefault(name, len(sizes))
             if known == len(sizes):
                 sizes.append(size)
-            require(sizes[known] == size, f"{where}: tensor '{name}' has {size} bytes here and {sizes[known]} elsewhere")
-            columns["tensor"].append(known)
-        pointer.append(len(columns["tensor"]))
-    arrays = {key: ints(np.array(values, dtype=np.int64)) for key, values in columns.items()}
-    return Edges(**arrays, tensor_ptr=ints(pointer)), tuple(tensor_index), sizes
+            if sizes[known] != size:
+                raise InputError(f"{where(i)}: tensor '{name}' has {size} bytes here and {sizes[known]} elsewhere")
+            tensor.append(known)
+        pointer.append(len(tensor))
+    return tensor, pointer, tuple(places), sizes

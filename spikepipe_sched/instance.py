@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.errors import InputError
+from spikepipe_sched.order import ready_in_turn, topological_order
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -80,36 +81,6 @@ def edge_bytes(problem: Problem) -> Ints:
     sizes = problem.tensor_bytes[edges.tensor] if len(edges.tensor) else np.zeros(0, dtype=np.int64)
     total = np.concatenate([[0], np.cumsum(sizes)])
     return total[edges.tensor_ptr[1:]] - total[edges.tensor_ptr[:-1]]
-
-
-def topological_order(n: int, source: Ints, target: Ints) -> Ints | None:
-    """Kahn's algorithm in O(n + m), smallest index first within a level; None if there is a cycle."""
-    ready = _ready_in_turn(n, source, target)
-    return ready if len(ready) == n else None
-
-
-def _ready_in_turn(n: int, source: Ints, target: Ints) -> Ints:
-    """The nodes that no cycle keeps waiting, in topological order."""
-    degree = np.bincount(target, minlength=n)
-    by_source = np.argsort(source, kind="stable")
-    start = np.searchsorted(source[by_source], np.arange(n + 1))
-    successors = target[by_source]
-    order = np.empty(n, dtype=np.int64)
-    frontier, done = np.flatnonzero(degree == 0), 0
-    while frontier.size:
-        order[done : done + frontier.size] = frontier
-        done += int(frontier.size)
-        if frontier.size < 32:  # NumPy's per-call cost dominates small frontiers
-            reached = [successors[start[v] : start[v + 1]] for v in frontier.tolist()]
-            hit = np.concatenate(reached)
-        else:
-            lengths = start[frontier + 1] - start[frontier]
-            offsets = np.repeat(start[frontier] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-            hit = successors[np.arange(int(lengths.sum())) + offsets]
-        np.subtract.at(degree, hit, 1)
-        candidates = np.unique(hit)
-        frontier = candidates[degree[candidates] == 0]
-    return order[:done]
 
 
 def expand(problem: Problem) -> Instance:
@@ -180,7 +151,7 @@ def expand(problem: Problem) -> Instance:
 def _on_cycle(problem: Problem, task: Ints, source: Ints, target: Ints) -> str:
     """Name of a task on a cycle: walk backwards among tasks that never become ready."""
     waiting = np.ones(len(task), dtype=bool)
-    waiting[_ready_in_turn(len(task), source, target)] = False
+    waiting[ready_in_turn(len(task), source, target)] = False
     kept = waiting[source] & waiting[target]
     before = dict(zip(target[kept].tolist(), source[kept].tolist(), strict=True))  # one of them is enough
     node, seen = int(np.flatnonzero(waiting)[0]), set[int]()

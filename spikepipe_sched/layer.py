@@ -133,7 +133,7 @@ class Layer:
         if self.recurrence == "none":
             return
         require(self.trainable, f"{where}: only layers with weights can be recurrent")
-        require(self.recurrence == "self" or self.kind == "linear", f"{where}: a conv2d can be recurrent only neuron by neuron (recurrence = \"self\")")
+        require(self.recurrence == "self" or self.kind == "linear", f'{where}: a conv2d can be recurrent only neuron by neuron (recurrence = "self")')
         require(self.neuron in STATEFUL, f"{where}: a recurrent layer needs a neuron with a membrane ({', '.join(sorted(STATEFUL))}), not '{self.neuron}'")
 
     @property

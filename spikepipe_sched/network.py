@@ -9,7 +9,8 @@ before); without those the graph is acyclic.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Final
 
 from spikepipe_sched.errors import InputError, require
@@ -49,6 +50,7 @@ class Network:
     layers: tuple[Layer, ...]
     summary: str = ""
     source: str = ""
+    _shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require(self.time_steps >= 1, f"network '{self.name}': time_steps must be at least 1, got {self.time_steps}")
@@ -58,7 +60,7 @@ class Network:
         require(self.layers, f"network '{self.name}': it has no layers")
         object.__setattr__(self, "layers", _sorted_layers(self.name, self.layers))
         require(any(layer.trainable for layer in self.layers), f"network '{self.name}': no layer has weights, there is nothing to train")
-        _ = self.shapes()
+        object.__setattr__(self, "_shapes", self._infer_shapes())
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""
@@ -73,6 +75,9 @@ class Network:
 
     def shapes(self) -> dict[str, Shape]:
         """Output shape of every layer for one sample and time step, and of ``"input"``."""
+        return dict(self._shapes)
+
+    def _infer_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         for layer in self.layers:
             shape = layer.output_shape([shapes.get(name) for name in layer.inputs])
@@ -89,8 +94,7 @@ class Network:
         Biases, recurrent weights, normalisation (two a channel) and the T x T weights of parallel
         neurons (with T thresholds or offsets) are included.
         """
-        shapes = self.shapes()
-        counts: dict[str, int] = {}
+        shapes, counts = self._shapes, dict[str, int]()
         for layer in self.layers:
             learned = temporal_parameters(layer, self.steps(layer))
             if layer.trainable:
@@ -106,8 +110,7 @@ class Network:
 
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates of every layer's synapses: forward, one sample, one time step."""
-        shapes = self.shapes()
-        counts: dict[str, int] = {}
+        shapes, counts = self._shapes, dict[str, int]()
         for layer in self.layers:
             before, out = shapes[layer.inputs[0]], shapes[layer.name]
             if layer.kind == "conv2d":
@@ -134,17 +137,27 @@ def _sorted_layers(network: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]
     for layer in layers:
         for name in layer.inputs:
             require(name in known, f"layer '{layer.name}': its input '{name}' is not a layer of network '{network}'")
-    done, ordered, waiting = {INPUT}, list[Layer](), list(layers)
-    while waiting:
-        ready = next((layer for layer in waiting if all(name in done or name in layer.feedback for name in layer.inputs)), None)
-        if ready is None:
-            loop = ", ".join(f"'{layer.name}'" for layer in waiting[:5])
-            message = (
-                f"network '{network}': layers {loop} form a cycle; a loop passes through time where a layer names the input "
-                "that closes it as feedback (the value of the step before)"
-            )
-            raise InputError(message)
-        waiting.remove(ready)
-        done.add(ready.name)
-        ordered.append(ready)
+    # Kahn's algorithm; the heap of places keeps the given order where it can.
+    behind: dict[str, list[int]] = {name: [] for name in names}
+    waits = [0] * len(layers)
+    for i, layer in enumerate(layers):
+        for name in layer.inputs:
+            if name != INPUT and name not in layer.feedback:
+                behind[name].append(i)
+                waits[i] += 1
+    ready, ordered = [i for i, count in enumerate(waits) if not count], list[Layer]()
+    while ready:
+        layer = layers[heappop(ready)]
+        ordered.append(layer)
+        for i in behind[layer.name]:
+            waits[i] -= 1
+            if not waits[i]:
+                heappush(ready, i)
+    if len(ordered) < len(layers):
+        loop = ", ".join(f"'{layer.name}'" for layer in [layer for i, layer in enumerate(layers) if waits[i]][:5])
+        message = (
+            f"network '{network}': layers {loop} form a cycle; a loop passes through time where a layer names the input "
+            "that closes it as feedback (the value of the step before)"
+        )
+        raise InputError(message)
     return tuple(ordered)

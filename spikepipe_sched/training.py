@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from spikepipe_sched.errors import require
 from spikepipe_sched.layer import NeuronKind
@@ -27,10 +27,22 @@ class TrainingSetup:
     dgrad
         GEMM form of a convolution's B task: ``col2im``, or ``transposed`` (multiplies the zeros
         that a stride inserts).
+    membrane
+        What the backward pass needs of a neuron with a membrane: ``store`` it for every step, or
+        ``recompute`` it, window by window, from the input spikes and the state before the window
+        (memory against the cycles of a second forward pass).
+    bptt_steps
+        Length K of truncated back-propagation through time: no gradient passes from step jK back to
+        step jK - 1; every jK must be the border of a window. None: the whole sequence.
     weight_bits, gradient_bits, membrane_bits, activation_bits
         Width of weights, of every gradient, of membrane potentials, and of real-valued outputs.
     spike_bits
         Width of a spike.
+    spike_rate
+        Spikes per neuron and time step, 0..1, where a layer names no rate of its own; it counts
+        only where the cost model takes sparsity into account.
+    surrogate_density
+        Share of neurons and time steps at which the surrogate gradient is not zero, 0..1; likewise.
     optimizer_ops, optimizer_state
         Vector operations per weight and update (4: SGD with momentum, two multiply-adds), and
         extra values kept per weight (1: the momentum).
@@ -42,11 +54,15 @@ class TrainingSetup:
     windows: int = 1
     loss: Literal["sequence", "step"] = "sequence"
     dgrad: Literal["col2im", "transposed"] = "col2im"
+    membrane: Literal["store", "recompute"] = "store"
+    bptt_steps: int | None = None
     weight_bits: int = 16
     gradient_bits: int = 16
     membrane_bits: int = 16
     activation_bits: int = 16
     spike_bits: int = 1
+    spike_rate: float = 0.1
+    surrogate_density: float = 1.0
     optimizer_ops: int = 4
     optimizer_state: int = 1
     loss_ops: int = 4
@@ -54,6 +70,9 @@ class TrainingSetup:
     def __post_init__(self) -> None:
         for field in ("batch", "windows", "weight_bits", "gradient_bits", "membrane_bits", "activation_bits", "spike_bits"):
             require(getattr(self, field) >= 1, f"training: {field} must be at least 1, got {getattr(self, field)}")
+        for field in ("spike_rate", "surrogate_density"):
+            require(0 <= getattr(self, field) <= 1, f"training: {field} must be between 0 and 1, got {getattr(self, field)}")
+        require(self.bptt_steps is None or self.bptt_steps >= 1, f"training: bptt_steps must be at least 1, got {self.bptt_steps}")
         for field in ("optimizer_ops", "optimizer_state", "loss_ops"):
             require(getattr(self, field) >= 0, f"training: {field} must not be negative, got {getattr(self, field)}")
 
@@ -67,7 +86,9 @@ class TrainingSetup:
 #: Vector operations per neuron and time step, forward and backward. A LIF step multiplies by the
 #: leak, adds the input, compares and resets (SATA's unit: add, compare, two selects; its backward
 #: unit: two multiplies, two adds; Yin et al., arXiv:2204.05422); an IIR neuron has no reset, an IF
-#: neuron no leak, a leaky integrator neither spike nor reset.
+#: neuron no leak, a leaky integrator neither spike nor reset. Of parallel neurons only what is left
+#: beside their products over time: a threshold and a comparison, a sigmoid in PSU and RPSU (one
+#: operation of a table), and their derivatives.
 NEURON_OPS: dict[NeuronKind, tuple[int, int]] = {
     "lif": (4, 4),
     "iir": (3, 3),
@@ -80,3 +101,11 @@ NEURON_OPS: dict[NeuronKind, tuple[int, int]] = {
     "relu": (1, 1),
     "none": (0, 0),
 }
+
+#: The same for batch normalisation: forward two running sums, then a factor and an offset; backward
+#: the two sums of the parameters' gradients and the three terms of the input's (Ioffe and Szegedy,
+#: arXiv:1502.03167, section 3).
+NORM_OPS: Final = (4, 7)
+
+#: The same for a neuron's own recurrent weight: a multiplication and an addition; W takes as many.
+SELF_OPS: Final = 2

@@ -8,28 +8,45 @@ from dataclasses import dataclass, field
 from spikepipe_sched.errors import require
 from spikepipe_sched.layer import INPUT, MERGES, POOLS, RESHAPES, SPIKING, Layer, Shape
 from spikepipe_sched.network import Network
+from spikepipe_sched.training import TrainingSetup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Producer:
+    """One input of a site: the site that makes it (or ``"input"``), and the view of it that is read.
+
+    A view is the name of the tensor a consumer reads: the layer's own, or that of a pool behind it
+    (a flatten moves no data). ``feedback``: it is read as it was one time step before.
+    """
+
+    site: str
+    view: str
+    feedback: bool
 
 
 @dataclass(slots=True)
 class Site:
-    """A layer that has tasks, with the weightless layers that joined it.
-
-    A view is the name of the tensor a consumer reads: the layer's own, or that of a pool behind it
-    (a flatten moves no data).
-    """
+    """A layer that has tasks, with the weightless layers that joined it."""
 
     layer: Layer
     shape: Shape
-    producers: list[tuple[str, str]]  # (site or "input", view) per input
+    producers: list[Producer] = field(default_factory=list[Producer])
     pools: list[tuple[str, Shape, Shape]] = field(default_factory=list[tuple[str, Shape, Shape]])  # (kind, in, out)
     consumers: list[str] = field(default_factory=list[str])
-    needs_error: bool = False  # it, or something upstream, is trainable
-    has_dgrad: bool = False  # something upstream is trainable
+    outputs: list[str] = field(default_factory=list[str])  # views that leave the network: the loss reads them
+    has_weights: bool = False
+    needs_error: bool = False  # it, or something upstream, has weights
+    has_dgrad: bool = False  # something upstream has weights
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
 
 
 def find_sites(network: Network) -> dict[str, Site]:
     """Fold pools and flattens into their producers; those behind the input join the data loader."""
-    shapes = network.shapes()
+    shapes, parameters = network.shapes(), network.parameters()
     sites: dict[str, Site] = {}
     view_of: dict[str, tuple[str, str]] = {INPUT: (INPUT, INPUT)}
     for layer in network.layers:
@@ -38,23 +55,37 @@ def find_sites(network: Network) -> dict[str, Site]:
             view_of[layer.name] = (site, view if layer.kind in RESHAPES else layer.name)
             if layer.kind in POOLS and site != INPUT:
                 sites[site].pools.append((layer.kind, shapes[layer.inputs[0]], shapes[layer.name]))
-            continue
-        sites[layer.name] = Site(layer=layer, shape=shapes[layer.name], producers=[view_of[name] for name in layer.inputs])
-        view_of[layer.name] = (layer.name, layer.name)
-        require(
-            not (layer.kind in MERGES and all(s == INPUT for s, _ in sites[layer.name].producers)),
-            f"layer '{layer.name}': merges nothing but the network's input; do that before the network",
-        )
+        else:
+            sites[layer.name] = Site(layer=layer, shape=shapes[layer.name], has_weights=layer.name in parameters)
+            view_of[layer.name] = (layer.name, layer.name)
     for site in sites.values():
-        upstream = [sites[name] for name, _ in site.producers if name != INPUT]
-        site.has_dgrad = any(up.needs_error for up in upstream)
-        site.needs_error = site.layer.trainable or site.has_dgrad
-        for name, _ in site.producers:
-            if name == INPUT:
-                continue
-            if site.layer.name not in sites[name].consumers:
-                sites[name].consumers.append(site.layer.name)
+        site.producers = [Producer(site=view_of[name][0], view=view_of[name][1], feedback=name in site.layer.feedback) for name in site.layer.inputs]
+        only_input = all(producer.site == INPUT for producer in site.producers)
+        require(not (site.layer.kind in MERGES and only_input), f"layer '{site.name}': merges nothing but the network's input; do that before the network")
+        for producer in site.producers:
+            if producer.site != INPUT and site.name not in sites[producer.site].consumers:
+                sites[producer.site].consumers.append(site.name)
+    read = {name for layer in network.layers for name in layer.inputs}
+    for layer in network.layers:
+        site, view = view_of[layer.name]
+        if layer.name not in read and site != INPUT:
+            sites[site].outputs.append(view)
+    _mark_errors(sites)
     return sites
+
+
+def _mark_errors(sites: dict[str, Site]) -> None:
+    """Spread ``needs_error`` from the weights downstream, around loops as well."""
+    reached = [site for site in sites.values() if site.has_weights]
+    for site in reached:
+        site.needs_error = True
+    while reached:
+        site = reached.pop()
+        for consumer in (sites[name] for name in site.consumers):
+            consumer.has_dgrad = True
+            if not consumer.needs_error:
+                consumer.needs_error = True
+                reached.append(consumer)
 
 
 def spike_counts(network: Network) -> dict[str, int]:
@@ -62,15 +93,54 @@ def spike_counts(network: Network) -> dict[str, int]:
 
     The network's input is taken to be spikes. Nothing reads it over a link, but sums may.
     """
-    counts = {INPUT: 1}
+    shapes, counts = network.shapes(), {INPUT: 1}
     for layer in network.layers:
-        before = [counts[name] for name in layer.inputs]
+        before = [counts[name] if name in counts else _looped(network.layer(name)) for name in layer.inputs]
         if layer.neuron in SPIKING:
             counts[layer.name] = 1
         elif layer.trainable or layer.neuron != "none" or 0 in before:
             counts[layer.name] = 0
         elif layer.kind == "add":
             counts[layer.name] = sum(before)
+        elif layer.kind == "matmul":
+            left = shapes[layer.inputs[0]]
+            counts[layer.name] = math.prod(before) * (left[1] // layer.heads if layer.transpose else left[2])
         else:
-            counts[layer.name] = max(before) * (math.prod(layer.kernel) if layer.kind in ("avgpool2d", "sumpool2d") else 1)
+            counts[layer.name] = max(before) * _pooled(layer, shapes)
     return counts
+
+
+def _looped(layer: Layer) -> int:
+    """Spikes in what a loop brings back, before the loop's own counts are known: one, or a real value."""
+    return 1 if layer.neuron in SPIKING else 0
+
+
+def _pooled(layer: Layer, shapes: dict[str, Shape]) -> int:
+    """Values that one output of a pool sums up (a mean is a sum with a constant factor)."""
+    if layer.kind == "mean":
+        return shapes[layer.inputs[0]][0]
+    return math.prod(layer.kernel) if layer.kind in ("avgpool2d", "sumpool2d") else 1
+
+
+def spike_rates(network: Network, setup: TrainingSetup) -> dict[str, float]:
+    """Expected share of nonzero values in each layer's output at one time step.
+
+    Neurons spike independently at their own rate: a sum or pool over c values with rates p_i is
+    nonzero with probability 1 - prod(1 - p_i). Real values count as nonzero.
+    """
+    shapes = network.shapes()
+    rates = {INPUT: setup.spike_rate}
+    for layer in network.layers:
+        before = [rates.get(name, 1.0) for name in layer.inputs]
+        if layer.spike_rate is not None:
+            rates[layer.name] = layer.spike_rate
+        elif layer.neuron in SPIKING:
+            rates[layer.name] = setup.spike_rate
+        elif layer.trainable or layer.neuron != "none" or layer.kind == "matmul":
+            rates[layer.name] = 1.0
+        elif layer.kind == "add":
+            rates[layer.name] = 1.0 - math.prod(1.0 - rate for rate in before)
+        else:
+            area = math.prod(layer.kernel) if layer.kind == "maxpool2d" else _pooled(layer, shapes)
+            rates[layer.name] = 1.0 - (1.0 - max(before)) ** area
+    return rates

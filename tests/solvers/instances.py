@@ -7,8 +7,8 @@ from typing import Any
 
 import networkx as nx
 
-from spikepipe_sched import Interconnect, Limits, Network, Platform, Problem, SystolicArray, TrainingSetup, load_network
-from spikepipe_sched import lower as lowered
+from spikepipe_sched import Interconnect, Limits, Network, Platform, Problem, Split, SystolicArray, TrainingSetup, load_network
+from spikepipe_sched.lower import lower as lowered
 from spikepipe_sched.network import Layer
 from tests.oracle import random_problem
 
@@ -49,6 +49,35 @@ def residual_problem(**options: Any) -> Problem:
     return Problem.from_graph(lowered(network, TrainingSetup(batch=4, windows=2), arrays(2)), arrays(2), **{"mode": "periodic"} | options)
 
 
+def small_problem(*layers: Layer, shape: tuple[int, ...] = (8,), splits: tuple[Split, ...] = (), membrane: str = "store", windows: int = 2) -> Problem:
+    """Layers on three unlike arrays, two steps."""
+    network = Network(name="small", input_shape=shape, time_steps=2, layers=layers)
+    setup = TrainingSetup(batch=2, windows=windows, membrane=membrane)  # type: ignore[arg-type]
+    return Problem.from_graph(lowered(network, setup, unlike(), splits=splits), unlike(), mode="periodic")
+
+
+def attention_problem() -> Problem:
+    """Products of two activations, and weight gradients in two parts."""
+    operands = [Layer(name=name, kind="linear", inputs=("input",), out_features=4, neuron="lif") for name in "qkv"]
+    scores = Layer(name="scores", kind="matmul", inputs=("q", "k"), transpose=True, heads=2)
+    context = Layer(name="context", kind="matmul", inputs=("scores", "v"), heads=2, neuron="lif")
+    return small_problem(*operands, scores, context, shape=(3, 4), windows=1, splits=(Split(kind="W", axis="k", parts=2),))
+
+
+def hybrid_problem() -> Problem:
+    """An ANN layer of one step, a parallel neuron, and a LIF layer whose membrane is recomputed."""
+    front = Layer(name="front", kind="linear", inputs=("input",), out_features=8, neuron="relu", time_steps=1)
+    middle = Layer(name="middle", kind="linear", inputs=("front",), out_features=8, neuron="rpsu")
+    return small_problem(front, middle, Layer(name="last", kind="linear", inputs=("middle",), out_features=4, neuron="lif"), membrane="recompute")
+
+
+def loop_problem() -> Problem:
+    """A loop through time over two layers."""
+    first = Layer(name="first", kind="linear", inputs=("input",), out_features=8)
+    meet = Layer(name="meet", kind="add", inputs=("first", "back"), feedback=("back",), neuron="lif")
+    return small_problem(first, meet, Layer(name="back", kind="linear", inputs=("meet",), out_features=8))
+
+
 def own_graph(processors: int = 3) -> Problem:
     """A user's fork and join with nothing but durations."""
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -85,6 +114,9 @@ INSTANCES: dict[str, Callable[[], Problem]] = {
     "residual": residual_problem,
     "residual, finite": lambda: residual_problem(mode="finite", micro_batches=2),
     "recurrent": lambda: network_problem("braille_rnn", windows=2),
+    "attention, split": attention_problem,
+    "hybrid, recomputed": hybrid_problem,
+    "loop through time": loop_problem,
     "own graph": own_graph,
     "own graph, one processor": lambda: own_graph(1),
     "ring": ring,
