@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from spikepipe_sched.errors import require
 from spikepipe_sched.layer import NeuronKind
+from spikepipe_sched.network import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,12 @@ class TrainingSetup:
         require(self.windows <= time_steps, f"training: windows={self.windows} is more than the network's {time_steps} time steps; choose at most {time_steps}")
         borders = [w * time_steps // self.windows for w in range(self.windows + 1)]
         return tuple(b - a for a, b in pairwise(borders))
+
+
+def default_windows(network: Network, wanted: int = 4) -> int:
+    """``wanted`` windows, or what the network allows: no more than it has steps, one for each step where layers form a loop."""
+    looped = any(layer.feedback for layer in network.layers)
+    return network.time_steps if looped else min(wanted, network.time_steps)
 
 
 #: Vector operations per neuron and time step, forward and backward. A LIF step multiplies by the

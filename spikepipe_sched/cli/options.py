@@ -176,13 +176,14 @@ def read_lowering(network: str, training: Training, costing: Costing) -> Lowerin
     """Load the network and the platform, and turn options into core objects."""
     from spikepipe_sched import CostModel, TrainingSetup, load_network, load_platform
     from spikepipe_sched.importers import DEFAULT_TIME_STEPS
+    from spikepipe_sched.training import default_windows
 
     if training.time_steps is None and network.lower().endswith(".nir"):
         print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
     loaded = load_network(network, time_steps=training.time_steps, input_shape=_shape(training.input_shape))
     setup = TrainingSetup(
         batch=training.batch,
-        windows=_windows(loaded) if training.windows is None else training.windows,
+        windows=default_windows(loaded) if training.windows is None else training.windows,
         dgrad=training.dgrad,
         membrane=training.membrane,
         bptt_steps=training.bptt_steps,
@@ -205,12 +206,6 @@ def build_problem(lowering: Lowering, job: Job, processors: int) -> Problem:
     objective = tuple(part.strip() for part in job.objective.split(",")) if job.objective is not None else ()
     graph = replace(lowering, platform=platform).graph()
     return Problem.from_graph(graph, platform, mode=job.mode, weights=job.weights, objective=objective, limits=limits, **finite)
-
-
-def _windows(network: Network) -> int:
-    """Four windows, or what the network allows: one for each step where layers form a loop through time."""
-    looped = any(layer.feedback for layer in network.layers)
-    return network.time_steps if looped else min(4, network.time_steps)
 
 
 def _splits(text: str | None) -> tuple[Split, ...]:

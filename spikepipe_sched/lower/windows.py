@@ -53,10 +53,11 @@ def segments(network: Network, setup: TrainingSetup, layer: Layer, windows: tupl
     def segment(step: int) -> int:
         return step * network.time_steps // (steps * length)
 
+    enough = network.time_steps if network.time_steps % length else network.time_steps // length
     for window in windows:
         require(
             segment(window.first) == segment(window.last - 1),
             f"training: bptt_steps={length} cuts through window {window.index} of layer '{layer.name}' (steps {window.first}..{window.last - 1} of {steps}); "
-            f"choose windows whose borders include every multiple of {length}, such as windows={network.time_steps}",
+            f"choose windows whose borders include every multiple of {length}, such as windows={enough}",
         )
     return {window.index: segment(window.first) for window in windows}

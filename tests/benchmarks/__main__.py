@@ -1,4 +1,4 @@
-"""The numbers the project promises, measured: ``python -m tests.benchmarks [periods|delays|start|agreement]``.
+"""The numbers the project promises, measured: ``python -m tests.benchmarks [periods|delays|start|agreement|cost|lowering]``.
 
 Run from the root of a checkout with the package installed. Times are CPU seconds of this machine;
 gaps, delays and speed-ups do not depend on it (beyond what the time limit lets the search do).
@@ -15,6 +15,7 @@ import time
 import spikepipe_sched as sched
 from spikepipe_sched import Limits, Problem, TrainingSetup, solve
 from spikepipe_sched.cut import contiguous_cut
+from spikepipe_sched.training import default_windows
 
 PROCESSORS = (2, 3, 4, 6, 8)
 
@@ -22,7 +23,8 @@ PROCESSORS = (2, 3, 4, 6, 8)
 def library_problem(network: str, processors: int, windows: int, **options: object) -> Problem:
     """A library network on 32 x 32 arrays, batch 16."""
     platform = sched.load_platform("array32").with_processors(processors)
-    graph = sched.lower(sched.load_network(network), TrainingSetup(batch=16, windows=windows), platform)
+    loaded = sched.load_network(network)
+    graph = sched.lower(loaded, TrainingSetup(batch=16, windows=default_windows(loaded, windows)), platform)
     return Problem.from_graph(graph, platform, mode="periodic", **options)  # pyright: ignore[reportArgumentType]
 
 
@@ -112,15 +114,30 @@ def agreement(count: float) -> None:
         )
 
 
+def cost(_: float) -> None:
+    """Nanoseconds per matrix product."""
+    from tests.benchmarks.cost import main as run
+
+    run()
+
+
+def lowering(_: float) -> None:
+    """Time and memory of large task graphs."""
+    from tests.benchmarks.lowering import main as run
+
+    run()
+
+
 def main() -> None:
     """Run the benchmarks named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", nargs="*", default=["start", "delays", "periods", "agreement"], choices=["start", "delays", "periods", "agreement"])
+    known = {"start": start, "delays": delays, "periods": periods, "agreement": agreement, "cost": cost, "lowering": lowering}
+    parser.add_argument("which", nargs="*", default=list(known), choices=list(known))
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a cell")
     parser.add_argument("--count", type=float, default=1000, help="random problems of each mode")
     options = parser.parse_args()
     for name in options.which:
-        {"start": start, "delays": delays, "periods": periods, "agreement": agreement}[name](options.count if name == "agreement" else options.limit)
+        known[name](options.count if name == "agreement" else options.limit)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_truncation_shortens_the_products_over_time_backwards_alone() -> None:
 
 
 def test_truncation_inside_a_window_is_refused() -> None:
-    with pytest.raises(InputError, match=r"bptt_steps=2 cuts through window 0 of layer 'a' \(steps 0\.\.3 of 4\); choose windows .* such as windows=4"):
+    with pytest.raises(InputError, match=r"bptt_steps=2 cuts through window 0 of layer 'a' \(steps 0\.\.3 of 4\); choose windows .* such as windows=2"):
         graph_of(*THREE, bptt_steps=2)
     with pytest.raises(InputError, match="bptt_steps must be at least 1"):
         graph_of(*THREE, bptt_steps=0)
