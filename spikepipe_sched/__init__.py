@@ -1,8 +1,8 @@
 """Schedule the training of spiking neural networks on systolic arrays.
 
-In the order the data flows: `load_network` and `load_platform` read, `lower` makes the task graph,
-`Problem` compiles it, `solve` schedules it, `check` verifies, `Result` holds what came out, and
-`gantt` draws it. Names load on first use, so importing the package costs nothing.
+In the order the data flows: `load_network`, `from_torch` and `load_platform` read, `lower` makes
+the task graph, `Problem` compiles it, `solve` schedules it, `check` verifies, `Result` holds what
+came out, and `gantt` draws it. Names load on first use, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from spikepipe_sched.version import __version__
 
 if TYPE_CHECKING:
     from spikepipe_sched.check import Metrics, Violation, metrics, violations
+    from spikepipe_sched.cost import CostModel, gemm_cycles
     from spikepipe_sched.errors import InputError, SpikepipeError
     from spikepipe_sched.export.gantt import gantt
-    from spikepipe_sched.importers import list_networks, list_platforms, load_network, load_platform
-    from spikepipe_sched.lower import lower
+    from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
+    from spikepipe_sched.importers.torch import from_torch
+    from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
-    from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
+    from spikepipe_sched.platform import Energy, Interconnect, Platform, SystolicArray
     from spikepipe_sched.problem import Limits, Problem
     from spikepipe_sched.result import Result, Status
     from spikepipe_sched.schedule import Schedule
@@ -30,15 +32,21 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load_network": "importers",
+    "from_torch": "importers.torch",
     "list_networks": "importers",
+    "RepairWarning": "importers",
     "Network": "network",
     "Layer": "network",
     "load_platform": "importers",
     "list_platforms": "importers",
     "Platform": "platform",
     "SystolicArray": "platform",
+    "Energy": "platform",
     "Interconnect": "platform",
     "TrainingSetup": "training",
+    "CostModel": "cost",
+    "gemm_cycles": "cost",
+    "Split": "lower",
     "Problem": "problem",
     "Limits": "problem",
     "solve": "solver",
@@ -61,6 +69,8 @@ _WHERE = {
 
 __all__ = [
     "Budget",
+    "CostModel",
+    "Energy",
     "InputError",
     "Interconnect",
     "Layer",
@@ -70,18 +80,22 @@ __all__ = [
     "Platform",
     "Problem",
     "Progress",
+    "RepairWarning",
     "Result",
     "Schedule",
     "Solver",
     "SolverSpec",
     "SpikepipeError",
+    "Split",
     "Status",
     "SystolicArray",
     "TrainingSetup",
     "Violation",
     "__version__",
     "check",
+    "from_torch",
     "gantt",
+    "gemm_cycles",
     "list_networks",
     "list_platforms",
     "load_network",
@@ -96,7 +110,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    if name in ("lower", "check"):  # steps that share their name with their module: see step.py
+    if name in ("lower", "check", "cost"):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'spikepipe_sched' has no attribute '{name}'")

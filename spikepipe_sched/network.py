@@ -79,14 +79,28 @@ class Network:
 
     def _infer_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
-        for layer in self.layers:
+        waiting, guessed = list(self.layers), list[Layer]()
+
+        def infer(layer: Layer) -> None:
             shape = layer.output_shape([shapes.get(name) for name in layer.inputs])
             require(math.prod(shape) <= MAX_ELEMENTS, f"layer '{layer.name}': shape {list(shape)} has more than 2^40 elements")
+            if any(name not in shapes for name in layer.inputs):
+                guessed.append(layer)
             shapes[layer.name] = shape
-        for layer in self.layers:  # what a loop brings must fit as well
-            if layer.feedback:
-                _ = layer.output_shape([shapes[name] for name in layer.inputs])
-        return shapes
+
+        while waiting:
+            for layer in waiting:
+                known = [name in shapes for name in layer.inputs]
+                if all(known) or (layer.kind == "add" and any(known)):  # a sum has the shape of whichever input is known
+                    infer(layer)
+            stuck = [layer for layer in waiting if layer.name not in shapes]
+            if len(stuck) == len(waiting):  # a loop opens at linear weights, which know their output
+                infer(next((layer for layer in stuck if layer.kind == "linear"), stuck[0]))
+            waiting = [layer for layer in stuck if layer.name not in shapes]
+        for layer in guessed:
+            shape = layer.output_shape([shapes[name] for name in layer.inputs])
+            require(shape == shapes[layer.name], f"layer '{layer.name}': its loop brings shape {list(shape)} where {list(shapes[layer.name])} is needed")
+        return {name: shapes[name] for name in (INPUT, *(layer.name for layer in self.layers))}
 
     def parameters(self) -> dict[str, int]:
         """Number of trained values of every layer that has any.

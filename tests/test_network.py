@@ -96,3 +96,29 @@ def test_layer_looks_up_by_name() -> None:
     assert net.layer("a").out_features == 4
     with pytest.raises(KeyError):
         net.layer("b")
+
+
+def conv(name: str, before: str, channels: int) -> Layer:
+    return Layer(name=name, kind="conv2d", inputs=(before,), out_channels=channels)
+
+
+def test_a_loop_opens_at_its_linear_weights() -> None:
+    """A concatenation of the input with what a linear layer made of it a step before."""
+    layers = (
+        Layer(name="both", kind="concat", inputs=("input", "back"), feedback=("back",)),
+        linear("out", "both", 5),
+        Layer(name="n", kind="neuron", inputs=("out",), neuron="lif"),
+        linear("back", "n", 3),
+    )
+    network = Network(name="loop", input_shape=(6,), time_steps=2, layers=layers)
+    assert (network.shapes()["both"], network.parameters()) == ((9,), {"out": 45, "back": 15})
+
+
+def test_what_a_loop_brings_must_fit() -> None:
+    layers = (linear("a", "input", 4), Layer(name="s", kind="add", inputs=("a", "b"), feedback=("b",), neuron="lif"), linear("b", "s", 5))
+    with pytest.raises(InputError, match=r"layer 's': cannot add shapes \[\[4\], \[5\]\]"):
+        Network(name="loop", input_shape=(6,), time_steps=2, layers=layers)
+    pool = Layer(name="p", kind="maxpool2d", inputs=("b",), kernel=(2, 2))
+    layers = (Layer(name="a", kind="concat", inputs=("p", "input"), feedback=("p",)), conv("b", "a", 3), pool)
+    with pytest.raises(InputError, match="layer 'a': its shape cannot be told from a loop"):
+        Network(name="loop", input_shape=(2, 4, 4), time_steps=2, layers=layers)

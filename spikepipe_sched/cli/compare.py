@@ -55,7 +55,7 @@ def compare(
     Parameters
     ----------
     network
-        Name of a library network, or a .toml or .nir file.
+        Name of a library network, or a .toml, .nir or .onnx file.
     solvers
         Names of solvers, comma-separated.
     processors

@@ -1,8 +1,8 @@
-"""Networks and platforms come in: from the library, TOML files and NIR graphs.
+"""Networks and platforms come in: from the library, TOML, NIR and ONNX files, and PyTorch.
 
 `load_network` and `load_platform` take the name of a library entry or the path of a file and
-return frozen core objects; `list_networks` and `list_platforms` say what the library holds. Every
-defect of a file is an `InputError` of one line that says where it stands.
+return frozen core objects; `from_torch` takes a live module; `list_networks` and `list_platforms`
+say what the library holds. Every defect is an `InputError` of one line that says where it stands.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ def load_network(source: str | os.PathLike[str], *, time_steps: int | None = Non
     Parameters
     ----------
     source
-        The name of a library network (`list_networks`), or the path of a ``.toml`` or ``.nir`` file.
+        The name of a library network (`list_networks`), or the path of a ``.toml``, ``.nir`` or
+        ``.onnx`` file.
     time_steps
         Number T of time steps, in place of the file's. NIR files have none (their equations are in
-        continuous time): there the default is `DEFAULT_TIME_STEPS`, 32.
+        continuous time): there the default is `DEFAULT_TIME_STEPS`, 32. ONNX files hold artificial
+        networks: one step with ReLUs by default, and LIF neurons in place of these with more.
     input_shape
         Shape of one sample at one time step, in place of the file's.
 
@@ -47,13 +49,17 @@ def load_network(source: str | os.PathLike[str], *, time_steps: int | None = Non
     Warns
     -----
     RepairWarning
-        For every place where a NIR file had to be read otherwise than it is written.
+        For every place where a NIR or ONNX file had to be read otherwise than it is written.
     """
-    path = _file(source, "networks", (".toml", ".nir"))
+    path = _file(source, "networks", (".toml", ".nir", ".onnx"))
     if path is not None and path.suffix.lower() == ".nir":
         from spikepipe_sched.importers.nir import read_nir
 
         return read_nir(path, time_steps=DEFAULT_TIME_STEPS if time_steps is None else time_steps, input_shape=input_shape)
+    if path is not None and path.suffix.lower() == ".onnx":
+        from spikepipe_sched.importers.onnx import read_onnx
+
+        return read_onnx(path, time_steps=1 if time_steps is None else time_steps, input_shape=input_shape)
     from spikepipe_sched.importers.toml import read_network
 
     network = read_network(library_file("networks", os.fspath(source)) if path is None else path)
@@ -90,5 +96,5 @@ def _file(source: str | os.PathLike[str], folder: str, suffixes: tuple[str, ...]
         require(path.is_file(), f"{text}: there is no such file")
         return path
     if suffix or len(path.parts) > 1 or not isinstance(source, str):
-        raise InputError(f"{text}: cannot read '{suffix}' files as {folder}; give a {' or '.join(suffixes)} file or a library name")
+        raise InputError(f"{text}: cannot read '{suffix}' files as {folder}; give a file ({', '.join(suffixes)}) or a library name")
     return None
