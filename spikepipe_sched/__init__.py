@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from spikepipe_sched.check import Metrics, Violation, metrics, violations
     from spikepipe_sched.cost import CostModel, gemm_cycles
     from spikepipe_sched.errors import InputError, SpikepipeError
+    from spikepipe_sched.export.costs import cost_table
     from spikepipe_sched.export.gantt import gantt
+    from spikepipe_sched.export.roofline import roofline
     from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
     from spikepipe_sched.importers.torch import from_torch
     from spikepipe_sched.lower import Split, lower
@@ -62,7 +64,9 @@ _WHERE = {
     "Violation": "check",
     "Result": "result",
     "Status": "result",
+    "cost_table": "export.costs",
     "gantt": "export.gantt",
+    "roofline": "export.roofline",
     "SpikepipeError": "errors",
     "InputError": "errors",
 }
@@ -93,6 +97,7 @@ __all__ = [
     "Violation",
     "__version__",
     "check",
+    "cost_table",
     "from_torch",
     "gantt",
     "gemm_cycles",
@@ -102,6 +107,7 @@ __all__ = [
     "load_platform",
     "lower",
     "metrics",
+    "roofline",
     "solve",
     "solver_names",
     "violations",

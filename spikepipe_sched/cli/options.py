@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.cost import CostModel
     from spikepipe_sched.lower import Split, TaskGraph
     from spikepipe_sched.network import Network
-    from spikepipe_sched.platform import Platform
+    from spikepipe_sched.platform import Dataflow, Platform
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.training import TrainingSetup
 
@@ -28,6 +28,12 @@ class Training:
     ----------
     platform
         Name of a library platform, or a .toml file.
+    array
+        Size ROWSxCOLUMNS, such as 32x32, in place of the platform's arrays; all else is as in the
+        class of its first processor.
+    dataflow
+        In place of the platform's: os, ws or is (output, weight or input stationary), auto (the
+        cheapest of each product), or one each for F, B and W: ws,ws,os.
     batch
         Samples per iteration: of a mini-batch (periodic) or a micro-batch (finite).
     windows
@@ -49,6 +55,8 @@ class Training:
     """
 
     platform: Annotated[str, Parameter(alias="-p")] = "array32"
+    array: str | None = None
+    dataflow: str | None = None
     batch: int = 16
     windows: int | None = None
     time_steps: int | None = None
@@ -174,7 +182,7 @@ class Lowering:
 
 def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
     """Load the network and the platform, and turn options into core objects."""
-    from spikepipe_sched import CostModel, TrainingSetup, load_network, load_platform
+    from spikepipe_sched import CostModel, TrainingSetup, load_network
     from spikepipe_sched.importers import DEFAULT_TIME_STEPS
     from spikepipe_sched.training import default_windows
 
@@ -191,7 +199,43 @@ def read_lowering(network: str, training: Training, costing: Costing) -> Lowerin
         surrogate_density=costing.surrogate_density,
     )
     model = CostModel(timing=costing.timing, stalls=costing.stalls, sparsity=costing.sparsity, time_batching=costing.time_batching, vector=costing.vector)
-    return Lowering(network=loaded, setup=setup, platform=load_platform(training.platform), cost=model, splits=_splits(training.split))
+    return Lowering(network=loaded, setup=setup, platform=read_platform(training), cost=model, splits=_splits(training.split))
+
+
+def read_platform(training: Training) -> Platform:
+    """Load the platform, with other arrays or dataflows where the options say so."""
+    from spikepipe_sched import load_platform
+
+    platform = load_platform(training.platform)
+    classes, processors = platform.classes, platform.processors
+    if training.array is not None:
+        rows, cols = _array_size(training.array)
+        name = f"{rows}x{cols}"
+        classes, processors = {name: replace(classes[processors[0]], rows=rows, cols=cols)}, (name,) * len(processors)
+    if training.dataflow is not None:
+        flows = _dataflows(training.dataflow)
+        classes = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes.items()}
+    return replace(platform, classes=classes, processors=processors)
+
+
+def _array_size(text: str) -> tuple[int, int]:
+    """``32x16``: rows and columns."""
+    from spikepipe_sched.errors import InputError
+
+    rows, _, cols = text.lower().partition("x")
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in (rows, cols)):
+        raise InputError(f"--array takes ROWSxCOLUMNS such as 32x32, with 1 to 999999 of each, not '{text}'")
+    return int(rows), int(cols)
+
+
+def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:
+    """One for all passes, or one each for F, B and W."""
+    from spikepipe_sched.errors import require
+
+    flows = tuple(part.strip() for part in text.lower().split(","))
+    known = len(flows) in (1, 3) and all(flow in ("os", "ws", "is", "auto") for flow in flows)
+    require(known, f"--dataflow takes os, ws, is or auto, once or for F, B and W (ws,ws,os), not '{text}'")
+    return cast("tuple[Dataflow, Dataflow, Dataflow]", flows * (3 if len(flows) == 1 else 1))
 
 
 def build_problem(lowering: Lowering, job: Job, processors: int) -> Problem:

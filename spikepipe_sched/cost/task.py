@@ -29,6 +29,8 @@ class TaskCost:
         Values moved between the array and its SRAM.
     sram_bytes, dram_bytes
         Bytes moved between the array and its SRAM, and between SRAM and DRAM.
+    executed_macs
+        Multiply-accumulates that take the array's time: all but those that are skipped.
     energy_pj
         Picojoules; None where the platform gives no energies.
     """
@@ -39,6 +41,7 @@ class TaskCost:
     accesses: Accesses
     sram_bytes: int
     dram_bytes: int
+    executed_macs: int
     energy_pj: float | None
 
 
@@ -54,7 +57,8 @@ class _ProductCost:
     accesses: Accesses
     sram_bits: int
     dram_bytes: int
-    multiplications: float
+    executed: int  # multiply-accumulates
+    multiplications: float  # those that energy is spent on
 
 
 def task_cost(work: Work, array: SystolicArray, model: CostModel) -> TaskCost:
@@ -88,6 +92,7 @@ def task_cost(work: Work, array: SystolicArray, model: CostModel) -> TaskCost:
         accesses=sum((p.accesses for p in products), Accesses()),
         sram_bytes=sram,
         dram_bytes=dram,
+        executed_macs=sum(p.executed for p in products),
         energy_pj=None if array.energy is None else _energy_pj(work, products, array.energy, sram, dram),
     )
 
@@ -128,6 +133,7 @@ def _product(gemm: Gemm, array: SystolicArray, model: CostModel, dataflow: Dataf
         accesses=accesses * products + Accesses(sum_reads=m * n * adding),
         sram_bits=sram_bits * products + m * n * gemm.out_bits * adding,
         dram_bytes=moved * products + read_back * adding,
+        executed=m * kept * n * products,
         multiplications=m * kept * n * products * active,
     )
 

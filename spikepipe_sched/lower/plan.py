@@ -105,6 +105,17 @@ class Plan:
         # A max pool keeps what it read, to find the maximum again.
         return stash + sum(byte_count(self.per_step(before) * steps, self.bits(site.name)) for kind, before, _ in site.pools if kind == "maxpool2d")
 
+    def written_bits(self, site: Site) -> int:
+        """Bits that F writes for every value: the output, and what is kept for the backward pass.
+
+        A parallel neuron's synapses write their currents.
+        """
+        layer, setup = site.layer, self.setup
+        kept = setup.activation_bits if layer.norm == "batch" and not self.recomputes(site) else 0
+        if layer.parallel:
+            return setup.activation_bits + kept
+        return self.bits(site.name) + kept + (setup.membrane_bits if layer.stateful and not self.recomputes(site) else 0)
+
     def recomputes(self, site: Site) -> bool:
         """Whether the backward pass computes the membranes of this layer again."""
         return site.layer.stateful and self.setup.membrane == "recompute"

@@ -44,7 +44,7 @@ def synapses(plan: Plan, site: Site, part: Pass, t: int, operand: str = "") -> t
         return (Gemm(m=rows, k=inner, n=cols, count=groups, left_bits=gradient, right_bits=weight, out_bits=gradient, steps=t, **share),)
     share = _spikes(plan.rates[view], t)
     if part == "F":
-        bits = setup.activation_bits
+        bits = plan.written_bits(site)
         return (Gemm(m=m, k=k, n=n, count=groups, left_bits=plan.bits(view), right_bits=weight, out_bits=bits, left_values=distinct, steps=t, **share),)
     return (
         Gemm(
@@ -86,7 +86,7 @@ def _matmul(plan: Plan, site: Site, part: Pass, t: int, operand: str) -> Gemm:
     bits = {"left": plan.bits(site.producers[0].view), "right": plan.bits(site.producers[1].view)}
     count = setup.batch * t * layer.heads
     if part == "F":
-        return Gemm(m=rows, k=inner, n=cols, count=count, left_bits=bits["left"], right_bits=bits["right"], out_bits=setup.activation_bits)
+        return Gemm(m=rows, k=inner, n=cols, count=count, left_bits=bits["left"], right_bits=bits["right"], out_bits=plan.written_bits(site))
     gradient = setup.gradient_bits
     if operand == "left":
         return Gemm(m=rows, k=cols, n=inner, count=count, left_bits=gradient, right_bits=bits["right"], out_bits=gradient)

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from spikepipe_sched.layer import Layer, NeuronKind
+from spikepipe_sched.lower import lower_with_works
+from spikepipe_sched.network import Network
+from spikepipe_sched.training import TrainingSetup
 
-from .graphs import conv, graph_of, kinds, linear, macs
+from .graphs import EDGE8, conv, graph_of, kinds, linear, macs
 
 # Two samples, 6 -> 4 parallel neurons -> 3 LIF neurons, four steps in two windows of two.
 
@@ -135,3 +138,20 @@ def test_neurons_directly_behind_the_input_or_a_pool() -> None:
     )
     assert graph.has_edge("B(b,0)", "E(a,0)")
     assert graph.edges["F(a,0)", "F(n,0)"]["tensors"] == {"p.out[0]": 2 * 8 * 4 * 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "setup", "bits"),
+    [
+        ({}, {}, 1 + 16),  # a spike and its membrane
+        ({}, {"membrane": "recompute"}, 1),
+        ({"norm": "batch"}, {}, 1 + 16 + 16),
+        ({"neuron": "none"}, {}, 16),
+        ({"neuron": "psn", "norm": "batch"}, {}, 16 + 16),  # currents before and after
+    ],
+)
+def test_products_write_the_output_and_what_the_backward_pass_needs(fields: dict[str, Any], setup: dict[str, Any], bits: int) -> None:
+    net = Network(name="net", input_shape=(6,), time_steps=4, layers=(linear("a", "input", **fields), linear("b", "a")))
+    _, works = lower_with_works(net, TrainingSetup(**setup), EDGE8)
+    task = "F(a,0,synapse)" if "F(a,0,synapse)" in works else "F(a,0)"
+    assert works[task][0].gemms[0].out_bits == bits
