@@ -34,8 +34,11 @@ def compile_graph(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str
 
 
 def _compile(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str | None, mode: str | None, **options: Any) -> Problem:
+    require(isinstance(platform, Platform) or is_whole(platform), f"the platform must be a Platform or a number of equal processors, not {platform!r}")
     simple = hasattr(graph, "is_multigraph") and graph.is_directed() and not graph.is_multigraph()
     require(simple, "the task graph must be a networkx.DiGraph")
+    fits = graph.graph.get("membrane") != "recompute" or options.get("weights", "stash") == "stash"
+    require(fits, "recomputed membranes need the weights of their forward pass: weights='latest' does not go with membrane='recompute'")
     if isinstance(platform, Platform):
         machine, classes = platform, tuple(sorted(set(platform.processors)))
         options.setdefault("clock_hz", machine.clock_hz)

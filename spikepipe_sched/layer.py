@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from spikepipe_sched.errors import require
+from spikepipe_sched.errors import is_tuple_of, is_whole, require, require_one_of, require_share, require_whole, shown
 
 LayerKind = Literal["linear", "conv2d", "matmul", "avgpool2d", "sumpool2d", "maxpool2d", "flatten", "tokens", "mean", "add", "concat", "neuron"]
 NeuronKind = Literal["lif", "iir", "if", "li", "psu", "ipsu", "rpsu", "psn", "relu", "none"]
 Recurrence = Literal["none", "full", "self"]
+Norm = Literal["none", "batch"]
 Shape = tuple[int, ...]
 
 INPUT: Final = "input"
@@ -27,6 +28,10 @@ PARALLEL: Final = frozenset({"psu", "ipsu", "rpsu", "psn"})
 #: Parallel neurons whose T x T weights are trained.
 LEARNED: Final = frozenset({"ipsu", "rpsu", "psn"})
 SPIKING: Final = frozenset({"lif", "iir", "if", *PARALLEL})
+
+#: What the fields of words may hold, in the order in which messages name it.
+_KINDS, _NEURONS, _RECURRENCES, _NORMS = (dict.fromkeys(get_args(words)) for words in (LayerKind, NeuronKind, Recurrence, Norm))
+_TEXT: Final = {str}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,11 @@ class Layer:
         Number T_l of time steps of this layer, where it differs from the network's; 1 in ANN layers.
     spike_rate
         Measured spikes per neuron and time step, 0..1; the training set-up's rate if not given.
+
+    Raises
+    ------
+    InputError
+        If a value is not of its field's type, or the fields do not go together; the message names the layer.
     """
 
     name: str
@@ -81,7 +91,7 @@ class Layer:
     feedback: tuple[str, ...] = ()
     neuron: NeuronKind = "none"
     recurrence: Recurrence = "none"
-    norm: Literal["none", "batch"] = "none"
+    norm: Norm = "none"
     out_features: int = 0
     out_channels: int = 0
     kernel: tuple[int, int] = (1, 1)
@@ -97,6 +107,8 @@ class Layer:
 
     def __post_init__(self) -> None:
         where = f"layer '{self.name}'"
+        if not self._has_plain_types():
+            self._check_types(where)
         require(self.name and self.name != INPUT, f"{where}: a layer needs a name other than '{INPUT}'")
         require(self.inputs, f"{where}: inputs is empty; name its producers or '{INPUT}'")
         if self.kind in MERGES:
@@ -111,23 +123,57 @@ class Layer:
         require(own or not self.feedback, f"{where}: a {self.kind} cannot read the step before; the layer behind it can")
         require(self.kind != "matmul" or not self.feedback, f"{where}: a matmul cannot read the step before")
         require(own or self.time_steps is None, f"{where}: a {self.kind} has the time steps of the layer in front of it")
-        require(self.time_steps is None or self.time_steps >= 1, f"{where}: time_steps must be at least 1, got {self.time_steps}")
-        require(self.spike_rate is None or 0 <= self.spike_rate <= 1, f"{where}: spike_rate must be between 0 and 1, got {self.spike_rate}")
+        if self.time_steps is not None:
+            object.__setattr__(self, "time_steps", require_whole(where, "time_steps", self.time_steps, 1))
+        if self.spike_rate is not None:
+            require_share(where, "spike_rate", self.spike_rate)
         require(self.neuron == "none" or own, f"{where}: a {self.kind} has no neuron of its own; give it to the layer in front")
         require(self.kind != "neuron" or self.neuron != "none", f"{where}: a layer of kind 'neuron' needs a neuron")
         self._check_recurrence(where)
         require(self.norm == "none" or self.trainable, f"{where}: only linear and conv2d layers are normalised")
         if self.kind == "linear":
-            require(self.out_features >= 1, f"{where}: out_features must be at least 1, got {self.out_features}")
+            require_whole(where, "out_features", self.out_features, 1)
         if self.kind == "matmul":
-            require(self.heads >= 1, f"{where}: heads must be at least 1, got {self.heads}")
+            require_whole(where, "heads", self.heads, 1)
         if self.kind == "conv2d":
-            require(self.out_channels >= 1, f"{where}: out_channels must be at least 1, got {self.out_channels}")
+            require_whole(where, "out_channels", self.out_channels, 1)
             require(self.groups >= 1 and self.out_channels % self.groups == 0, f"{where}: groups={self.groups} must divide out_channels={self.out_channels}")
+        else:
+            require(self.groups == 1, f"{where}: only conv2d layers have groups")
         if self.kind == "conv2d" or self.kind in POOLS:
             for field in ("kernel", "stride", "dilation"):
-                require(min(getattr(self, field)) >= 1, f"{where}: {field} must be at least 1, got {list(getattr(self, field))}")
-            require(min(self.padding) >= 0, f"{where}: padding must not be negative, got {list(self.padding)}")
+                object.__setattr__(self, field, _require_pair(where, field, getattr(self, field), 1))
+            object.__setattr__(self, "padding", _require_pair(where, "padding", self.padding, 0))
+
+    def _has_plain_types(self) -> bool:
+        """Whether names and types are right at first sight, as in nearly every layer: networks may have a million."""
+        return (
+            type(self.kind) is type(self.neuron) is type(self.recurrence) is type(self.norm) is str
+            and self.kind in _KINDS
+            and self.neuron in _NEURONS
+            and self.recurrence in _RECURRENCES
+            and self.norm in _NORMS
+            and type(self.out_features) is type(self.out_channels) is type(self.groups) is type(self.heads) is int
+            and type(self.bias) is type(self.transpose) is bool
+            and type(self.name) is str
+            and type(self.inputs) is type(self.feedback) is tuple
+            and set(map(type, self.inputs)) == _TEXT
+            and (not self.feedback or set(map(type, self.feedback)) == _TEXT)
+        )
+
+    def _check_types(self, where: str) -> None:
+        """Check every value against what its field promises; what is left are plain integers."""
+        words: tuple[tuple[str, Any], ...] = (("kind", _KINDS), ("neuron", _NEURONS), ("recurrence", _RECURRENCES), ("norm", _NORMS))
+        for field, allowed in words:
+            require_one_of(where, field, getattr(self, field), allowed)
+        for field in ("out_features", "out_channels", "groups", "heads"):
+            object.__setattr__(self, field, require_whole(where, field, getattr(self, field), 0))
+        for field in ("bias", "transpose"):
+            require(isinstance(getattr(self, field), bool), f"{where}: {field} must be True or False, got {shown(getattr(self, field))}")
+        require(isinstance(self.name, str), f"{where}: its name must be text")  # pyright: ignore[reportUnnecessaryIsInstance]
+        for field in ("inputs", "feedback"):  # a name alone, without the comma that makes a tuple, is a common slip
+            names = getattr(self, field)
+            require(is_tuple_of(names, lambda name: isinstance(name, str)), f"{where}: {field} must be a tuple of names, got {shown(names)}")
 
     def _check_recurrence(self, where: str) -> None:
         if self.recurrence == "none":
@@ -211,3 +257,13 @@ class Layer:
             return (self.heads, left[0], right[0])
         require(len(left) == 3 and (left[0], left[2]) == (self.heads, right[0]), f"{form} ({self.heads}, L, M) and (M, D){got}")
         return (left[1], right[1])
+
+
+def _require_pair(where: str, field: str, pair: tuple[int, ...], low: int) -> tuple[int, ...]:
+    if type(pair) is tuple and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int and min(pair) >= low:  # nearly always
+        return pair
+    fits = is_tuple_of(pair, is_whole) and len(pair) == 2
+    require(fits, f"{where}: {field} must be a tuple of two whole numbers, (height, width), got {shown(pair)}")
+    plain = tuple(map(int, pair))
+    require(min(plain) >= low, f"{where}: {field} must {f'be at least {low}' if low else 'not be negative'}, got {list(plain)}")
+    return plain

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, Literal, get_args
 
-from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.errors import InputError, is_tuple_of, is_whole, require, require_one_of, require_whole, shown
 from spikepipe_sched.layer import INPUT, LEARNED, Layer, LayerKind, NeuronKind, Shape
 
-__all__ = ["INPUT", "MAX_ELEMENTS", "Layer", "LayerKind", "Network", "NeuronKind", "Shape"]
+__all__ = ["INPUT", "MAX_ELEMENTS", "Coding", "Layer", "LayerKind", "Network", "NeuronKind", "Shape"]
+
+Coding = Literal["spikes", "direct"]
 
 #: Limit on any one dimension and on the elements of a shape: beyond it a file is damaged, not large.
 MAX_ELEMENTS: Final = 2**40
@@ -37,11 +39,17 @@ class Network:
         Number T of time steps of one sample.
     layers
         Sorted on construction so that producers come before consumers, feedback aside.
+    coding
+        What the input brings at every time step. ``spikes``: ones and zeros, be they events of a
+        sensor or an image coded into spikes (rate or latency). ``direct``: real values, such as
+        the pixels of an image that is shown at every step (direct coding), frames in which events
+        are counted, or currents; the layers that read the input then multiply in full.
 
     Raises
     ------
     InputError
-        If names clash, an input is unknown, shapes do not fit, or layers form a cycle without feedback.
+        If a value is not of its field's type, names clash, an input is unknown, shapes do not fit, or
+        layers form a cycle without feedback.
     """
 
     name: str
@@ -50,14 +58,21 @@ class Network:
     layers: tuple[Layer, ...]
     summary: str = ""
     source: str = ""
+    coding: Coding = "spikes"
     _shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        require(self.time_steps >= 1, f"network '{self.name}': time_steps must be at least 1, got {self.time_steps}")
-        fits = len(self.input_shape) in (1, 2, 3) and min(self.input_shape) >= 1
-        forms = "[features], [tokens, features] or [channels, height, width]"
-        require(fits, f"network '{self.name}': input_shape must be {forms}, got {list(self.input_shape)}")
-        require(self.layers, f"network '{self.name}': it has no layers")
+        where = f"network '{self.name}'"
+        for text in ("name", "summary", "source"):
+            require(isinstance(getattr(self, text), str), f"{where}: {text} must be text, got {shown(getattr(self, text))}")
+        object.__setattr__(self, "time_steps", require_whole(where, "time_steps", self.time_steps, 1))
+        require_one_of(where, "coding", self.coding, get_args(Coding))
+        fits = is_tuple_of(self.input_shape, is_whole) and len(self.input_shape) in (1, 2, 3) and min(self.input_shape) >= 1
+        forms = "(features,), (tokens, features) or (channels, height, width), a tuple of whole numbers of at least 1"
+        require(fits, f"{where}: input_shape must be {forms}, got {shown(self.input_shape)}")
+        object.__setattr__(self, "input_shape", tuple(map(int, self.input_shape)))
+        require(is_tuple_of(self.layers, lambda layer: isinstance(layer, Layer)), f"{where}: layers must be a tuple of layers")
+        require(self.layers, f"{where}: it has no layers")
         object.__setattr__(self, "layers", _sorted_layers(self.name, self.layers))
         require(any(layer.trainable for layer in self.layers), f"network '{self.name}': no layer has weights, there is nothing to train")
         object.__setattr__(self, "_shapes", self._infer_shapes())

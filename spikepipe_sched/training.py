@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from spikepipe_sched.errors import require
+from spikepipe_sched.errors import require, require_one_of, require_share, require_whole
 from spikepipe_sched.layer import NeuronKind
 from spikepipe_sched.network import Network
+
+Loss = Literal["sequence", "step"]
+InputGradient = Literal["col2im", "transposed"]
+Membrane = Literal["store", "recompute"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,10 @@ class TrainingSetup:
     spike_rate
         Spikes per neuron and time step, 0..1, where a layer names no rate of its own; it counts
         only where the cost model takes sparsity into account.
-    surrogate_density
-        Share of neurons and time steps at which the surrogate gradient is not zero, 0..1; likewise.
+    error_density
+        Measured share of nonzero values in the errors at the synapses of spiking layers, 0..1;
+        likewise. A membrane carries errors back in time: the share is larger than that of nonzero
+        surrogate gradients.
     optimizer_ops, optimizer_state
         Vector operations per weight and update (4: SGD with momentum, two multiply-adds), and
         extra values kept per weight (1: the momentum).
@@ -53,9 +59,9 @@ class TrainingSetup:
 
     batch: int = 16
     windows: int = 1
-    loss: Literal["sequence", "step"] = "sequence"
-    dgrad: Literal["col2im", "transposed"] = "col2im"
-    membrane: Literal["store", "recompute"] = "store"
+    loss: Loss = "sequence"
+    dgrad: InputGradient = "col2im"
+    membrane: Membrane = "store"
     bptt_steps: int | None = None
     weight_bits: int = 16
     gradient_bits: int = 16
@@ -63,19 +69,22 @@ class TrainingSetup:
     activation_bits: int = 16
     spike_bits: int = 1
     spike_rate: float = 0.1
-    surrogate_density: float = 1.0
+    error_density: float = 1.0
     optimizer_ops: int = 4
     optimizer_state: int = 1
     loss_ops: int = 4
 
     def __post_init__(self) -> None:
         for field in ("batch", "windows", "weight_bits", "gradient_bits", "membrane_bits", "activation_bits", "spike_bits"):
-            require(getattr(self, field) >= 1, f"training: {field} must be at least 1, got {getattr(self, field)}")
-        for field in ("spike_rate", "surrogate_density"):
-            require(0 <= getattr(self, field) <= 1, f"training: {field} must be between 0 and 1, got {getattr(self, field)}")
-        require(self.bptt_steps is None or self.bptt_steps >= 1, f"training: bptt_steps must be at least 1, got {self.bptt_steps}")
+            object.__setattr__(self, field, require_whole("training", field, getattr(self, field), 1))
         for field in ("optimizer_ops", "optimizer_state", "loss_ops"):
-            require(getattr(self, field) >= 0, f"training: {field} must not be negative, got {getattr(self, field)}")
+            object.__setattr__(self, field, require_whole("training", field, getattr(self, field), 0))
+        for field in ("spike_rate", "error_density"):
+            require_share("training", field, getattr(self, field))
+        if self.bptt_steps is not None:
+            object.__setattr__(self, "bptt_steps", require_whole("training", "bptt_steps", self.bptt_steps, 1))
+        for field, allowed in (("loss", Loss), ("dgrad", InputGradient), ("membrane", Membrane)):
+            require_one_of("training", field, getattr(self, field), get_args(allowed))
 
     def window_steps(self, time_steps: int) -> tuple[int, ...]:
         """Number of time steps in each window; they sum to ``time_steps``."""

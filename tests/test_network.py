@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 
 from spikepipe_sched.errors import InputError
@@ -59,9 +63,17 @@ def test_add_keeps_and_concat_sums_channels() -> None:
         ([Layer(name="f", kind="flatten", inputs=("input",))], (6,), ["no layer has weights"]),
         ([], (6,), ["no layers"]),
         ([linear("a", "input", 2**41)], (6,), ["'a'", "2^40"]),
+        (["fc"], (6,), ["'net'", "layers must be a tuple of layers"]),
+        ([linear("a", "input")], [6], ["'net'", "input_shape", "tuple of whole numbers", "got [6]"]),
+        ([linear("a", "input")], 6, ["'net'", "input_shape", "got 6"]),
+        ([linear("a", "input")], (6.0,), ["'net'", "input_shape", "got (6.0,)"]),
+        ([linear("a", "input")], (True,), ["'net'", "input_shape", "got (True,)"]),
+        ([linear("a", "input")], (0,), ["'net'", "input_shape", "at least 1", "got (0,)"]),
+        ([linear("a", "input")], (), ["'net'", "input_shape", "got ()"]),
+        ([linear("a", "input")], (1, 2, 3, 4), ["'net'", "input_shape", "got (1, 2, 3, 4)"]),
     ],
 )
-def test_errors_name_the_layer(layers: list[Layer], shape: tuple[int, ...], words: list[str]) -> None:
+def test_errors_name_the_layer(layers: list[Any], shape: Any, words: list[str]) -> None:
     with pytest.raises(InputError) as error:
         network(*layers, shape=shape)
     assert all(word in str(error.value) for word in words)
@@ -89,6 +101,105 @@ def test_a_layer_that_makes_no_sense_is_refused(fields: dict[str, object], words
     with pytest.raises(InputError, match=words) as error:
         Layer(name="odd", **fields)  # type: ignore[arg-type]
     assert "'odd'" in str(error.value)
+
+
+LINEAR: dict[str, Any] = {"kind": "linear", "inputs": ("a",), "out_features": 3}
+CONV: dict[str, Any] = {"kind": "conv2d", "inputs": ("a",), "out_channels": 4}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (LINEAR | {"kind": "lstm"}, "kind must be one of linear, conv2d, matmul,"),
+        (LINEAR | {"kind": ["linear"]}, "got ['linear']"),
+        (LINEAR | {"neuron": "swish"}, "neuron must be one of lif, iir, if, li, psu, ipsu, rpsu, psn, relu, none, got 'swish'"),
+        (LINEAR | {"neuron": None}, "neuron must be one of lif, iir, if, li, psu, ipsu, rpsu, psn, relu, none, got None"),
+        (LINEAR | {"recurrence": True}, "recurrence must be one of none, full, self, got True"),
+        (LINEAR | {"norm": "layer"}, "norm must be one of none, batch, got 'layer'"),
+        (LINEAR | {"norm": "x\n" * 99}, "..."),
+        (LINEAR | {"out_features": 2.0}, "out_features must be a whole number, got 2.0"),
+        (LINEAR | {"out_features": True}, "out_features must be a whole number, got True"),
+        (LINEAR | {"out_features": "3"}, "out_features must be a whole number, got '3'"),
+        (LINEAR | {"out_features": -1}, "out_features must be at least 1, got -1"),
+        (LINEAR | {"out_channels": 2.5}, "out_channels must be a whole number, got 2.5"),
+        (LINEAR | {"heads": None}, "heads must be a whole number, got None"),
+        (LINEAR | {"groups": 2}, "only conv2d layers have groups"),
+        (LINEAR | {"time_steps": 2.5}, "time_steps must be a whole number, got 2.5"),
+        (LINEAR | {"time_steps": False}, "time_steps must be a whole number, got False"),
+        (LINEAR | {"time_steps": 0}, "time_steps must be at least 1, got 0"),
+        (LINEAR | {"spike_rate": "0.1"}, "spike_rate must be a number between 0 and 1, got '0.1'"),
+        (LINEAR | {"spike_rate": 1.5}, "spike_rate must be between 0 and 1, got 1.5"),
+        (LINEAR | {"spike_rate": float("nan")}, "spike_rate must be between 0 and 1, got nan"),
+        (LINEAR | {"bias": "no"}, "bias must be True or False, got 'no'"),
+        (LINEAR | {"transpose": 1}, "transpose must be True or False, got 1"),
+        (LINEAR | {"inputs": "a"}, "inputs must be a tuple of names, got 'a'"),
+        (LINEAR | {"inputs": ["a"]}, "inputs must be a tuple of names, got ['a']"),
+        (LINEAR | {"inputs": (1,)}, "inputs must be a tuple of names, got (1,)"),
+        (LINEAR | {"feedback": ["a"]}, "feedback must be a tuple of names, got ['a']"),
+        (CONV | {"out_channels": 4.0}, "out_channels must be a whole number, got 4.0"),
+        (CONV | {"groups": 2.0}, "groups must be a whole number, got 2.0"),
+        (CONV | {"kernel": 3}, "kernel must be a tuple of two whole numbers, (height, width), got 3"),
+        (CONV | {"kernel": [3, 3]}, "kernel must be a tuple of two whole numbers, (height, width), got [3, 3]"),
+        (CONV | {"stride": (1, 2, 3)}, "stride must be a tuple of two whole numbers, (height, width), got (1, 2, 3)"),
+        (CONV | {"dilation": (1, 1.0)}, "dilation must be a tuple of two whole numbers, (height, width), got (1, 1.0)"),
+        (CONV | {"padding": (True, 0)}, "padding must be a tuple of two whole numbers, (height, width), got (True, 0)"),
+        (CONV | {"padding": (0, -1)}, "padding must not be negative, got [0, -1]"),
+        (CONV | {"stride": (0, 1)}, "stride must be at least 1, got [0, 1]"),
+    ],
+)
+def test_a_value_that_is_not_of_its_fields_type_is_refused_in_one_line(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Layer(name="odd", **fields)
+    text = str(error.value)
+    assert text.startswith("layer 'odd': ")
+    assert message in text
+    assert text.isprintable()
+    assert len(text) < 200
+
+
+@pytest.mark.parametrize("name", [None, 3, b"fc"])
+def test_a_name_that_is_not_text_is_refused(name: Any) -> None:
+    with pytest.raises(InputError, match="name must be text"):
+        Layer(name=name, **LINEAR)
+    with pytest.raises(InputError, match="name must be text"):
+        Network(name=name, input_shape=(6,), time_steps=4, layers=(linear("a", "input"),))
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_numpy_make_the_same_network(whole: Callable[[int], Any]) -> None:
+    def made(number: Callable[[int], Any]) -> Network:
+        pair = (number(2), number(1))
+        layers = (
+            Layer(name="conv", kind="conv2d", inputs=("input",), out_channels=number(4), kernel=pair, stride=pair, padding=pair, groups=number(2)),
+            Layer(name="flat", kind="flatten", inputs=("conv",)),
+            linear("fc", "flat", number(5), time_steps=number(1), spike_rate=number(1), neuron="lif"),
+        )
+        return Network(name="net", input_shape=(number(2), number(6), number(6)), time_steps=number(3), layers=layers)
+
+    assert made(whole) == made(int)
+    assert made(whole).shapes() == made(int).shapes()
+    assert made(whole).parameters() == made(int).parameters()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"time_steps": 2.5}, "time_steps must be a whole number, got 2.5"),
+        ({"time_steps": True}, "time_steps must be a whole number, got True"),
+        ({"time_steps": 0}, "time_steps must be at least 1, got 0"),
+        ({"coding": "rate"}, "coding must be one of spikes, direct, got 'rate'"),
+        ({"coding": None}, "coding must be one of spikes, direct, got None"),
+        ({"layers": [linear("a", "input")]}, "layers must be a tuple of layers"),
+        ({"layers": linear("a", "input")}, "layers must be a tuple of layers"),
+        ({"source": 3}, "source must be text, got 3"),
+    ],
+)
+def test_a_network_checks_its_own_fields(fields: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = {"name": "net", "input_shape": (6,), "time_steps": 4, "layers": (linear("a", "input"),)}
+    assert Network(**good).coding == "spikes"
+    with pytest.raises(InputError) as error:
+        Network(**good | fields)
+    assert str(error.value) == f"network 'net': {message}"
 
 
 def test_layer_looks_up_by_name() -> None:

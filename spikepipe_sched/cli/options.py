@@ -83,8 +83,8 @@ class Costing:
         Silent inputs: no effect (none), save energy (gate), or save cycles as well (skip).
     spike_rate
         Spikes per neuron and time step, where a layer names none [0..1].
-    surrogate_density
-        Share of neurons and steps whose surrogate gradient is not zero [0..1].
+    error_density
+        Share of nonzero errors at the synapses of spiking layers [0..1].
     time_batching
         All steps of a window in one product; without it, a product per step.
     vector
@@ -95,7 +95,7 @@ class Costing:
     stalls: Annotated[bool, Parameter(negative=())] = False
     sparsity: Literal["none", "gate", "skip"] = "none"
     spike_rate: float = 0.1
-    surrogate_density: float = 1.0
+    error_density: float = 1.0
     time_batching: bool = True
     vector: bool = True
 
@@ -196,7 +196,7 @@ def read_lowering(network: str, training: Training, costing: Costing) -> Lowerin
         membrane=training.membrane,
         bptt_steps=training.bptt_steps,
         spike_rate=costing.spike_rate,
-        surrogate_density=costing.surrogate_density,
+        error_density=costing.error_density,
     )
     model = CostModel(timing=costing.timing, stalls=costing.stalls, sparsity=costing.sparsity, time_batching=costing.time_batching, vector=costing.vector)
     return Lowering(network=loaded, setup=setup, platform=read_platform(training), cost=model, splits=_splits(training.split))

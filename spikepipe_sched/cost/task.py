@@ -28,11 +28,11 @@ class TaskCost:
     accesses
         Values moved between the array and its SRAM.
     sram_bytes, dram_bytes
-        Bytes moved between the array and its SRAM, and between SRAM and DRAM.
+        Bytes moved between the array and its SRAM, and between SRAM and DRAM (0 where it was not asked for).
     executed_macs
         Multiply-accumulates that take the array's time: all but those that are skipped.
     energy_pj
-        Picojoules; None where the platform gives no energies.
+        Picojoules; None where the platform gives no energies, or where traffic was not asked for.
     """
 
     cycles: int
@@ -61,8 +61,11 @@ class _ProductCost:
     multiplications: float  # those that energy is spent on
 
 
-def task_cost(work: Work, array: SystolicArray, model: CostModel) -> TaskCost:
+def task_cost(work: Work, array: SystolicArray, model: CostModel, *, traffic: bool = True) -> TaskCost:
     """Cost of ``work`` on ``array`` under the assumptions of ``model``.
+
+    Without ``traffic`` the least DRAM traffic is looked for only where stalls need it: the search
+    takes longer than all the rest, and refuses an SRAM that holds no tile.
 
     Raises
     ------
@@ -74,7 +77,8 @@ def task_cost(work: Work, array: SystolicArray, model: CostModel) -> TaskCost:
         "cost model: memory stalls need the DRAM bandwidth of every array; add dram_bytes_per_cycle to each [classes] table of the platform",
     )
     flows: dict[Pass, Dataflow] = {"F": array.forward_dataflow, "B": array.backward_dataflow, "W": array.gradient_dataflow}
-    products = [_product(gemm, array, model, flows[work.part]) for gemm in work.gemms]
+    traffic = traffic or model.stalls
+    products = [_product(gemm, array, model, flows[work.part], traffic=traffic) for gemm in work.gemms]
     found = {
         model.gemm_term: sum(p.folded for p in products),
         "step by step": sum(p.stepwise - p.folded for p in products),
@@ -93,11 +97,11 @@ def task_cost(work: Work, array: SystolicArray, model: CostModel) -> TaskCost:
         sram_bytes=sram,
         dram_bytes=dram,
         executed_macs=sum(p.executed for p in products),
-        energy_pj=None if array.energy is None else _energy_pj(work, products, array.energy, sram, dram),
+        energy_pj=None if array.energy is None or not traffic else _energy_pj(work, products, array.energy, sram, dram),
     )
 
 
-def _product(gemm: Gemm, array: SystolicArray, model: CostModel, dataflow: Dataflow) -> _ProductCost:
+def _product(gemm: Gemm, array: SystolicArray, model: CostModel, dataflow: Dataflow, *, traffic: bool) -> _ProductCost:
     """Time, traffic and multiplications of one `Gemm`."""
     m, k, n = gemm.m, gemm.k, gemm.n
 
@@ -116,10 +120,11 @@ def _product(gemm: Gemm, array: SystolicArray, model: CostModel, dataflow: Dataf
     each, layout = best(m, kept)
     bits = {"left_bits": gemm.left_bits, "right_bits": gemm.right_bits, "out_bits": gemm.out_bits, "sum_bits": array.accumulator_bits}
     image = None if gemm.left_values is None else -(-gemm.left_values // steps)
-    moved = dram_bytes(m, k, n, **bits, sram_bytes=array.sram_bytes, left_values=image)  # silent positions are known only once they are read
+    # Silent positions are known only once they are read.
+    moved = dram_bytes(m, k, n, **bits, sram_bytes=array.sram_bytes, left_values=image) if traffic else 0
     # Where time is contracted, all products but the first add to the result of the ones before.
     adding = gemm.count * (steps - 1) if gemm.time_axis == "k" else 0
-    read_back = -(-m * n * gemm.out_bits // 8)
+    read_back = -(-m * n * gemm.out_bits // 8) if traffic else 0
     accesses = sram_accesses(m, kept, n, rows=array.rows, cols=array.cols, layout=layout)
     sums = accesses.sum_reads + accesses.writes - m * n
     sram_bits = accesses.left_reads * gemm.left_bits + accesses.right_reads * gemm.right_bits + sums * array.accumulator_bits + m * n * gemm.out_bits
@@ -151,6 +156,8 @@ def _stall(cycles: int, moved: int, array: SystolicArray, model: CostModel) -> i
 
 
 def _energy_pj(work: Work, products: list[_ProductCost], energy: Energy, sram: int, dram: int) -> float:
-    """A 1-bit left operand adds or does not: no multiplication (Horowitz, ISSCC 2014, doi:10.1109/ISSCC.2014.6757323)."""
-    computing = sum(p.multiplications * (energy.add_pj if gemm.left_bits == 1 else energy.mac_pj) for gemm, p in zip(work.gemms, products, strict=True))
+    """A 1-bit operand adds or does not: no multiplication (Horowitz, ISSCC 2014, doi:10.1109/ISSCC.2014.6757323)."""
+    computing = sum(
+        p.multiplications * (energy.add_pj if 1 in (gemm.left_bits, gemm.right_bits) else energy.mac_pj) for gemm, p in zip(work.gemms, products, strict=True)
+    )
     return computing + work.vector_ops * energy.vector_pj + sram * energy.sram_pj_per_byte + dram * energy.dram_pj_per_byte

@@ -30,8 +30,9 @@ class Gemm:
     steps, time_axis
         So many time steps of equal size are folded into dimension ``m`` (F, B) or ``k`` (W).
     density
-        Share of the contracted positions that are not silent over the whole window: 1 - (1 - p)^t
-        for a neuron that spikes with probability p in each of t steps.
+        Share of the contracted positions that are not silent: 1 - (1 - p)^t where a position is a
+        neuron that spikes with probability p in each of the t steps of a window (F, B), p where it
+        is a single step of a sample (W).
     activity
         Share of nonzero values in the left operand: p.
     """

@@ -38,6 +38,7 @@ def load_network(source: str | os.PathLike[str], *, time_steps: int | None = Non
         Number T of time steps, in place of the file's. NIR files have none (their equations are in
         continuous time): there the default is `DEFAULT_TIME_STEPS`, 32. ONNX files hold artificial
         networks: one step with ReLUs by default, and LIF neurons in place of these with more.
+        Their input brings real values (``coding="direct"``), that of NIR files spikes.
     input_shape
         Shape of one sample at one time step, in place of the file's.
 

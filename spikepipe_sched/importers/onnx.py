@@ -2,7 +2,8 @@
 
 ONNX is no format of spiking networks, whose neurons it shatters into arithmetic; it brings the
 shapes of artificial ones. They have one time step and ReLU neurons. With more time steps every
-ReLU is read as a LIF neuron in its place (conversion by structure). Batch normalisation belongs to
+ReLU is read as a LIF neuron in its place (conversion by structure), and the input is shown at every
+step as it is (direct coding). Batch normalisation belongs to
 the layer in front (``norm="batch"``), as it is trained with it; an exporter may have multiplied it
 into the weights before, which cannot be seen any more. Operators and their attributes follow
 https://onnx.ai/onnx/operators/.
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.errors import InputError, require, require_whole
 from spikepipe_sched.importers.onnx_file import OnnxGraph, OnnxNode, printable, read_graph
 from spikepipe_sched.importers.onnx_tensors import Tensors
 from spikepipe_sched.importers.onnx_value import joined_heads, operand, reshaped, window
@@ -40,12 +41,18 @@ def read_onnx(path: Path, *, time_steps: int, input_shape: Shape | None = None) 
         One line with the file, the node, its operator and the reason.
     """
     graph = read_graph(path)
-    require(time_steps >= 1, f"{path}: time_steps must be at least 1, got {time_steps}")
+    require_whole(str(path), "time_steps", time_steps, 1)
     try:
         reader = _Reader(graph, path, neuron="relu" if time_steps == 1 else "lif", given=input_shape)
         summary = f"ONNX graph of {len(graph.nodes)} nodes" + (f", written by {graph.producer}" if graph.producer else "")
         return Network(
-            name=path.stem, summary=summary, source=path.name, input_shape=reader.shapes[INPUT], time_steps=time_steps, layers=tuple(reader.made.values())
+            name=path.stem,
+            summary=summary,
+            source=path.name,
+            input_shape=reader.shapes[INPUT],
+            time_steps=time_steps,
+            layers=tuple(reader.made.values()),
+            coding="direct",
         )
     except InputError as error:
         raise InputError(f"{path}: {printable(str(error))}") from None

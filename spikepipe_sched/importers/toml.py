@@ -7,6 +7,7 @@ A network file::
     source = "DOI, arXiv, or a sentence"
     input_shape = [2, 34, 34]     # channels, height, width; or [features]
     time_steps = 32
+    coding = "spikes"             # or direct: what the input brings at every step; spikes if left out
 
     [[layers]]
     name = "conv1"

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from spikepipe_sched.importers.toml_fields import Name, NaturalPair, Size, SizePair
-from spikepipe_sched.layer import INPUT, Layer, NeuronKind, Recurrence
-from spikepipe_sched.network import Network
+from spikepipe_sched.layer import INPUT, Layer, NeuronKind, Norm, Recurrence
+from spikepipe_sched.network import Coding, Network
 
 MAX_LAYERS: Final = 10_000
 
@@ -44,7 +44,7 @@ class Linear(LayerSpec, tag="linear"):
     out_features: Size
     neuron: NeuronKind = "none"
     recurrence: Recurrence = "none"
-    norm: Literal["none", "batch"] = "none"
+    norm: Norm = "none"
     bias: bool = False
 
 
@@ -59,7 +59,7 @@ class Conv2d(LayerSpec, tag="conv2d"):
     groups: Size = 1
     neuron: NeuronKind = "none"
     recurrence: Literal["none", "self"] = "none"
-    norm: Literal["none", "batch"] = "none"
+    norm: Norm = "none"
     bias: bool = False
 
 
@@ -137,6 +137,7 @@ class NetworkFile(Struct, forbid_unknown_fields=True, kw_only=True):
     layers: Annotated[list[AnyLayer], Meta(min_length=1, max_length=MAX_LAYERS)]
     summary: str = ""
     source: str = ""
+    coding: Coding = "spikes"
 
     def core(self) -> Network:
         """The network of the core model."""
@@ -150,5 +151,6 @@ class NetworkFile(Struct, forbid_unknown_fields=True, kw_only=True):
             source=self.source,
             input_shape=tuple(self.input_shape),
             time_steps=self.time_steps,
+            coding=self.coding,
             layers=tuple(layers),
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.errors import InputError, require, require_whole
 from spikepipe_sched.importers.torch_fold import Folded
 from spikepipe_sched.importers.torch_layers import Layers
 from spikepipe_sched.importers.warning import RepairWarning
@@ -38,7 +38,10 @@ def from_torch(module: torch.nn.Module, example_input: torch.Tensor | tuple[Any,
     example_input
         What the module is called with: a tensor with a batch dimension (a batch of one or two is
         enough), of shape (batch, ...) or (time, batch, ...) as the module takes it; or a tuple of
-        arguments, the first tensor of which is the input. Where a module stacks the steps of its
+        arguments, the first tensor of which is the input. Its values tell the coding of the input:
+        ``spikes`` if all are 0 or 1, else ``direct``; a placeholder such as zeros says ``spikes``,
+        so give a real sample, or set it behind: ``dataclasses.replace(network, coding="direct")``.
+        Where a module stacks the steps of its
         loop for a layer behind it, the batch must not be T.
     name
         Name of the network; the module's class if not given.
@@ -65,13 +68,15 @@ def from_torch(module: torch.nn.Module, example_input: torch.Tensor | tuple[Any,
     [('linear', 'relu'), ('linear', 'none')]
     """
     title = name or type(module).__name__
-    require(time_steps is None or time_steps >= 1, f"module '{title}': time_steps must be at least 1, got {time_steps}")
+    if time_steps is not None:
+        require_whole(f"module '{title}'", "time_steps", time_steps, 1)
     try:
         from spikepipe_sched.importers.torch_record import record
     except ImportError:
         raise InputError(f"module '{title}': reading modules needs PyTorch; run `pip install 'spikepipe-sched[validate]'`") from None
     arguments = example_input if isinstance(example_input, tuple) else (example_input,)
-    folded = Folded(record(module, arguments, title), title)
+    recording = record(module, arguments, title)
+    folded = Folded(recording, title)
     made = Layers(folded)
     single = next((path for path, calls in folded.calls.items() if calls.role == "neuron"), None) if folded.time_steps == 1 and time_steps is None else None
     if single is not None:
@@ -83,6 +88,7 @@ def from_torch(module: torch.nn.Module, example_input: torch.Tensor | tuple[Any,
         input_shape=made.natural[INPUT],
         time_steps=folded.time_steps if time_steps is None else time_steps,
         layers=made.layers(),
+        coding="spikes" if recording.binary else "direct",
     )
     for layer, shape in network.shapes().items():
         run = made.natural[layer]

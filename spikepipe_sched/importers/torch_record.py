@@ -44,6 +44,8 @@ class Recording:
     calls: dict[str, Calls] = field(default_factory=dict[str, Calls])
     norms: dict[str, Any] = field(default_factory=dict[str, Any])
     outputs: list[int] = field(default_factory=list[int])
+    #: Whether all values of the input are 0 or 1.
+    binary: bool = False
     #: Classes of the modules that are operations, such as pools.
     classes: dict[str, str] = field(default_factory=dict[str, str])
     #: Where something is multiplied by a number.
@@ -69,6 +71,7 @@ def record(module: torch.nn.Module, example: tuple[Any, ...], name: str) -> Reco
         raise InputError(f"module '{name}': it cannot be copied ({_line(error)}); reset its states first") from error
     recorder = _Recorder(twin)
     try:
+        binary = not first.is_meta and bool(((first == 0) | (first == 1)).all())  # before the run, which may write to it
         with torch.no_grad(), recorder:
             result = recorder.start(example)
     except InputError:
@@ -76,6 +79,7 @@ def record(module: torch.nn.Module, example: tuple[Any, ...], name: str) -> Reco
     except Exception as error:
         raise InputError(f"module '{name}': running it on the example failed: {type(error).__name__}: {_line(error)}") from error
     recording = recorder.recording
+    recording.binary = binary
     recording.outputs = [recorder.number(tensor) for tensor in _tensors(result)]
     heard = (*recording.calls, *recording.norms)
     root = type(module).__name__

@@ -1,4 +1,9 @@
-"""E, B and W of every window: first the tasks of all layers, then the edges between them."""
+"""E, B and W of every window: first the tasks of all layers, then the edges between them.
+
+Two simplifications. The gradients of biases, norms and thresholds, a few values that E has at hand,
+go to the update with those of W. And where no gradient comes back (to the last step of a layer that
+only closes a loop), its tasks multiply zeros like any others.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +18,25 @@ from spikepipe_sched.lower.work import error_work, input_gradient_work, synapse_
 
 def add_tasks(plan: Plan, graph: GraphBuilder, site: Site) -> None:
     """The tasks E, B and W of one layer."""
-    name, layer, weights = site.name, site.layer, plan.weight_bytes[site.name]
-    temporal = weights.get("temporal", 0)
-    own = sum(weights.values()) - temporal
+    name, layer = site.name, site.layer
     for place, window in enumerate(plan.windows[name]):
         w, t = window.index, window.steps
         if plan.hosts[name] is None:
             part = "neuron" if layer.parallel else ""
             graph.add(plan.carrier(site, window), kind="E", layer=name, window=w, part=part, works=plan.once(error_work, site, t))
-        if layer.parallel:
+        if _reaches_synapses(site):
             works = plan.once(synapse_error_work, site, t, sum(other.steps for other in _later(plan, site, place)))
-            graph.add(plan.synapse_error(site, window), kind="E", layer=name, window=w, part="synapse", works=works, weight_bytes=temporal)
+            graph.add(plan.synapse_error(site, window), kind="E", layer=name, window=w, part="synapse", works=works)
         for part, _ in _gradients(plan, site):
             works = plan.once(input_gradient_work, site, t, part)
-            graph.add(task_name("B", name, w, part), kind="B", layer=name, window=w, part=part, works=works, weight_bytes=own)
+            graph.add(task_name("B", name, w, part), kind="B", layer=name, window=w, part=part, works=works)
         if layer.trainable:
             part = "synapse" if layer.neuron in LEARNED else ""
             works = plan.once(weight_gradient_work, site, t)
-            graph.add(task_name("W", name, w, part), kind="W", layer=name, window=w, part=part, works=works, weight_bytes=own)
+            graph.add(task_name("W", name, w, part), kind="W", layer=name, window=w, part=part, works=works)
         if layer.neuron in LEARNED:
             works = plan.once(temporal_gradient_work, site, t, sum(other.steps for other in _seen(plan, site, place)))
-            graph.add(task_name("W", name, w, "neuron"), kind="W", layer=name, window=w, part="neuron", works=works, weight_bytes=temporal)
+            graph.add(task_name("W", name, w, "neuron"), kind="W", layer=name, window=w, part="neuron", works=works)
 
 
 def add_edges(plan: Plan, graph: GraphBuilder, site: Site) -> None:
@@ -56,6 +59,8 @@ def add_edges(plan: Plan, graph: GraphBuilder, site: Site) -> None:
             _temporal_edges(plan, graph, site, place)
         error = plan.synapse_error(site, window)
         delta = {f"{name}.error[{w}]": byte_count(elements * t, setup.gradient_bits)}
+        if not _reaches_synapses(site) and site.layer.parallel:
+            continue  # only the weights over time learn
         for part, _ in _gradients(plan, site):
             dgrad = task_name("B", name, w, part)
             graph.connect(error, dgrad, delta)
@@ -70,6 +75,11 @@ def add_edges(plan: Plan, graph: GraphBuilder, site: Site) -> None:
                 read_output(plan, graph, site, window, task, name)
                 read_state(plan, graph, site, task, place, membrane=False)
             _send_gradient(plan, graph, site, task, "gradient", ("weights", "recurrent", "norm"))
+
+
+def _reaches_synapses(site: Site) -> bool:
+    """Whether a parallel neuron's error goes on to its currents: something there, or upstream, has weights."""
+    return site.layer.parallel and (site.layer.trainable or site.has_dgrad)
 
 
 def _gradients(plan: Plan, site: Site) -> list[tuple[str, Producer]]:
@@ -108,10 +118,11 @@ def _temporal_edges(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> 
         size = byte_count(plan.per_step(site.shape) * other.steps, plan.setup.gradient_bits)
         graph.connect(plan.carrier(site, other), target, {f"{name}.neuron_error[{other.index}]": size})
 
-    for other in _later(plan, site, place):
-        read_error(other, error)
-    _keep(graph, task_name("F", name, window.index, "synapse"), error, f"{name}.norm_stash[{window.index}]")
-    read_weights(plan, graph, site, error, "temporal", "norm")
+    if _reaches_synapses(site):
+        for other in _later(plan, site, place):
+            read_error(other, error)
+        _keep(graph, task_name("F", name, window.index, "synapse"), error, f"{name}.norm_stash[{window.index}]")
+        read_weights(plan, graph, site, error, "temporal", "norm")
     if site.layer.neuron in LEARNED:
         task = task_name("W", name, window.index, "neuron")
         read_error(window, task)
@@ -153,5 +164,5 @@ def _gradient_from(plan: Plan, consumer: Site, index: int, window: Window) -> tu
         return task_name("B", name, window.index), f"{name}.input_grad", plan.shapes[view]
     source = plan.synapse_error(consumer, window)
     if consumer.layer.kind == "concat":  # only this producer's channels come back
-        return source, f"{name}.error.{view}", plan.shapes[view]
+        return source, f"{name}.error.{consumer.layer.inputs[index]}", plan.shapes[consumer.layer.inputs[index]]
     return source, f"{name}.error", consumer.shape

@@ -73,7 +73,6 @@ def _whole(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
         layer=site.name,
         window=window.index,
         works=plan.once(forward_work, site, window.steps),
-        weight_bytes=sum(weights.values()),
         stash_bytes=plan.stash_bytes(site, window.steps),
     )
     read_state(plan, graph, site, task, place)
@@ -84,12 +83,12 @@ def _whole(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
 def _parallel(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
     """The synapses, and the products over time behind them; returns the task that reads the producers."""
     name, setup, windows, elements = site.name, plan.setup, plan.windows[site.name], plan.per_step(site.shape)
-    window, weights = windows[place], dict(plan.weight_bytes[site.name])
-    t, learned = window.steps, weights.pop("temporal", 0)
+    window = windows[place]
+    t, weights = window.steps, [part for part in plan.weight_bytes[site.name] if part != "temporal"]
     synapse, neuron = task_name("F", name, window.index, "synapse"), plan.output_task(site, window)
     stash = byte_count(elements * t, setup.activation_bits) if site.layer.norm == "batch" else 0
     works = plan.once(synapse_work, site, t)
-    graph.add(synapse, kind="F", layer=name, window=window.index, part="synapse", works=works, weight_bytes=sum(weights.values()), stash_bytes=stash)
+    graph.add(synapse, kind="F", layer=name, window=window.index, part="synapse", works=works, stash_bytes=stash)
     read_weights(plan, graph, site, synapse, *weights)
 
     seen = windows if site.layer.neuron == "psn" else windows[: place + 1]
@@ -97,7 +96,7 @@ def _parallel(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
     kept = 2 if site.layer.neuron in ("psu", "rpsu") else 1
     works = plan.once(neuron_work, site, t, sum(w.steps for w in seen))
     stash = plan.stash_bytes(site, t) + byte_count(kept * elements * t, setup.membrane_bits)
-    graph.add(neuron, kind="F", layer=name, window=window.index, part="neuron", works=works, weight_bytes=learned, stash_bytes=stash)
+    graph.add(neuron, kind="F", layer=name, window=window.index, part="neuron", works=works, stash_bytes=stash)
     read_weights(plan, graph, site, neuron, "temporal")
     for other in seen:
         read_current(plan, graph, site, other, neuron)

@@ -27,13 +27,13 @@ class GraphBuilder:
         """Cost of one piece of work on a class of processor."""
         known = self._costs.get((class_name, work))
         if known is None:
-            known = self._costs[class_name, work] = task_cost(work, self.platform.classes[class_name], self.model)
+            known = self._costs[class_name, work] = task_cost(work, self.platform.classes[class_name], self.model, traffic=False)
         return known
 
     def add(
         self, name: str, *, kind: str, layer: str, window: int = -1, part: str = "", works: tuple[Work, ...], weight_bytes: int = 0, stash_bytes: int = 0
     ) -> None:
-        """Add a task whose pieces of work run one after the other."""
+        """Add a task whose pieces of work run one after the other; ``weight_bytes`` beside what its edges will bring."""
         self.works[name] = works
         if id(works) not in self._known:
             cycles = {c: sum(self.cost(c, work).cycles for work in works) for c in self.platform.classes}
@@ -65,9 +65,11 @@ class GraphBuilder:
         """Sum the bytes of edges and outputs; the graph gets ``attributes`` and the shares of the cost terms."""
         for task, edges in self.graph.adjacency():
             produced: dict[str, int] = {}
-            for data in edges.values():
+            for other, data in edges.items():
                 data["bytes"] = sum(data["tensors"].values())
                 produced.update(data["tensors"])
+                if "delay_layer" in data:
+                    self.graph.nodes[other]["weight_bytes"] += data["bytes"]
             self.graph.nodes[task]["output_bytes"] = sum(produced.values())
         self.graph.graph.update(attributes, cost_terms=self.shares())
         return self.graph

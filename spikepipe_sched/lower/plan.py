@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from functools import cached_property
 
+import networkx as nx
+
 from spikepipe_sched.cost import Work
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.layer import Shape
+from spikepipe_sched.layer import INPUT, SPIKING, Shape
 from spikepipe_sched.lower.sites import Producer, Site, find_sites, spike_counts, spike_rates
 from spikepipe_sched.lower.windows import Window, cut_time, meeting, segments
 from spikepipe_sched.network import Network, temporal_parameters
@@ -42,18 +44,26 @@ class Plan:
         self.weight_bytes = {name: {part: byte_count(n, bits) for part, n in counts.items()} for name, counts in self.weight_counts.items()}
         self.hosts = {name: self._host(site) for name, site in self.sites.items()}
         self._made: dict[tuple[object, ...], tuple[Work, ...]] = {}
-        self._refuse_long_windows_in_loops()
+        if any(p.feedback for site in self.sites.values() for p in site.producers):
+            self._refuse_loops_that_cannot_turn()
 
-    def _refuse_long_windows_in_loops(self) -> None:
-        steps = self.network.time_steps
-        for site in self.sites.values():
-            looped = [p.site for p in site.producers if p.feedback]
-            for name in looped:
-                where = f"layers '{name}' and '{site.name}' lie on a cycle through time"
-                if not self.network.steps(site.layer) == self.network.steps(self.sites[name].layer) == steps:
-                    raise InputError(f"{where}: both need the network's {steps} time steps")
-                if self.setup.windows != steps:
-                    raise InputError(f"{where}, which needs windows of one step: choose windows={steps}")
+    def _refuse_loops_that_cannot_turn(self) -> None:
+        """Layers on a cycle through time go step by step: windows of one step, and no neuron that looks ahead."""
+        steps, sites = self.network.time_steps, self.sites
+        edges = {(p.site, site.name) for site in sites.values() for p in site.producers if p.site != INPUT}
+        loops = [loop for loop in nx.strongly_connected_components(nx.DiGraph(list(edges))) if len(loop) > 1 or (min(loop), min(loop)) in edges]
+        for loop in loops:
+            members = [name for name in sites if name in loop]
+            names = " and ".join(f"'{name}'" for name in members[:3]) + (f" and {len(members) - 3} more" if len(members) > 3 else "")
+            where = f"layer{'s' if len(members) > 1 else ''} {names} lie{'s' if len(members) == 1 else ''} on a cycle through time"
+            for name in members:
+                layer = sites[name].layer
+                if self.network.steps(layer) != steps:
+                    raise InputError(f"{where}: layer '{name}' has {self.network.steps(layer)} time steps of its own there; all need the network's {steps}")
+                if layer.neuron == "psn":
+                    raise InputError(f"{where}: the parallel neuron of layer '{name}' needs all steps at once; take 'ipsu', which looks back only")
+            if self.setup.windows != steps:
+                raise InputError(f"{where}, which needs windows of one step: choose windows={steps}")
 
     @cached_property
     def rates(self) -> dict[str, float]:
@@ -99,11 +109,12 @@ class Plan:
         layer, setup, elements = site.layer, self.setup, self.per_step(site.shape) * steps
         if self.recomputes(site):
             return 0
-        stash = byte_count(elements, setup.membrane_bits) if layer.stateful else byte_count(elements, 1) if layer.neuron == "relu" else 0
+        # A leaky integrator is linear: its error needs no membrane.
+        stash = byte_count(elements, setup.membrane_bits) if self.keeps_membrane(site) else byte_count(elements, 1) if layer.neuron == "relu" else 0
         if layer.norm == "batch" and not layer.parallel:
             stash += byte_count(elements, setup.activation_bits)
         # A max pool keeps what it read, to find the maximum again.
-        return stash + sum(byte_count(self.per_step(before) * steps, self.bits(site.name)) for kind, before, _ in site.pools if kind == "maxpool2d")
+        return stash + sum(byte_count(self.per_step(p.shape) * steps, self.bits(p.view)) for p in site.pools if p.kind == "maxpool2d")
 
     def written_bits(self, site: Site) -> int:
         """Bits that F writes for every value: the output, and what is kept for the backward pass.
@@ -114,11 +125,15 @@ class Plan:
         kept = setup.activation_bits if layer.norm == "batch" and not self.recomputes(site) else 0
         if layer.parallel:
             return setup.activation_bits + kept
-        return self.bits(site.name) + kept + (setup.membrane_bits if layer.stateful and not self.recomputes(site) else 0)
+        return self.bits(site.name) + kept + (setup.membrane_bits if self.keeps_membrane(site) and not self.recomputes(site) else 0)
+
+    def keeps_membrane(self, site: Site) -> bool:
+        """Whether the backward pass needs the membrane: the surrogate gradient is taken there."""
+        return site.layer.stateful and site.layer.neuron in SPIKING
 
     def recomputes(self, site: Site) -> bool:
         """Whether the backward pass computes the membranes of this layer again."""
-        return site.layer.stateful and self.setup.membrane == "recompute"
+        return self.keeps_membrane(site) and self.setup.membrane == "recompute"
 
     # -- time ----------------------------------------------------------------------------------
 

@@ -24,6 +24,15 @@ class Producer:
     feedback: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A pool that joined its producer: its kind, the view it reads, and the shape of that."""
+
+    kind: str
+    view: str
+    shape: Shape
+
+
 @dataclass(slots=True)
 class Site:
     """A layer that has tasks, with the weightless layers that joined it."""
@@ -31,7 +40,7 @@ class Site:
     layer: Layer
     shape: Shape
     producers: list[Producer] = field(default_factory=list[Producer])
-    pools: list[tuple[str, Shape, Shape]] = field(default_factory=list[tuple[str, Shape, Shape]])  # (kind, in, out)
+    pools: list[Pool] = field(default_factory=list["Pool"])
     consumers: list[str] = field(default_factory=list[str])
     outputs: list[str] = field(default_factory=list[str])  # views that leave the network: the loss reads them
     has_weights: bool = False
@@ -54,7 +63,7 @@ def find_sites(network: Network) -> dict[str, Site]:
             site, view = view_of[layer.inputs[0]]
             view_of[layer.name] = (site, view if layer.kind in RESHAPES else layer.name)
             if layer.kind in POOLS and site != INPUT:
-                sites[site].pools.append((layer.kind, shapes[layer.inputs[0]], shapes[layer.name]))
+                sites[site].pools.append(Pool(kind=layer.kind, view=view, shape=shapes[layer.inputs[0]]))
         else:
             sites[layer.name] = Site(layer=layer, shape=shapes[layer.name], has_weights=layer.name in parameters)
             view_of[layer.name] = (layer.name, layer.name)
@@ -65,13 +74,30 @@ def find_sites(network: Network) -> dict[str, Site]:
         for producer in site.producers:
             if producer.site != INPUT and site.name not in sites[producer.site].consumers:
                 sites[producer.site].consumers.append(site.name)
-    read = {name for layer in network.layers for name in layer.inputs}
-    for layer in network.layers:
-        site, view = view_of[layer.name]
-        if layer.name not in read and site != INPUT:
+    for name in _read_outs(network):
+        site, view = view_of[name]
+        if site != INPUT:
             sites[site].outputs.append(view)
     _mark_errors(sites)
     return sites
+
+
+def _read_outs(network: Network) -> list[str]:
+    """The layers whose output leaves the network.
+
+    Those that no layer reads; and those that are read as feedback alone, unless what they feed
+    leads to one that no layer reads: then they only close a loop.
+    """
+    ordinary = {name for layer in network.layers for name in layer.inputs if name not in layer.feedback}
+    fed_back = {name for layer in network.layers for name in layer.feedback} - ordinary
+    ends = [layer.name for layer in network.layers if layer.name not in ordinary and layer.name not in fed_back]
+    leading, waiting = set(ends), list(ends)
+    inputs = {layer.name: layer.inputs for layer in network.layers}
+    while waiting:
+        before = [name for name in inputs[waiting.pop()] if name != INPUT and name not in leading]
+        leading.update(before)
+        waiting += before
+    return [layer.name for layer in network.layers if layer.name in ends or (layer.name in fed_back and layer.name not in leading)]
 
 
 def _mark_errors(sites: dict[str, Site]) -> None:
@@ -91,9 +117,9 @@ def _mark_errors(sites: dict[str, Site]) -> None:
 def spike_counts(network: Network) -> dict[str, int]:
     """Most spikes that one value of each layer's output sums up; 0 where it is a real value.
 
-    The network's input is taken to be spikes. Nothing reads it over a link, but sums may.
+    Nothing reads the network's input over a link, but sums may.
     """
-    shapes, counts = network.shapes(), {INPUT: 1}
+    shapes, counts = network.shapes(), {INPUT: 0 if network.coding == "direct" else 1}
     for layer in network.layers:
         before = [counts[name] if name in counts else _looped(network.layer(name)) for name in layer.inputs]
         if layer.neuron in SPIKING:
@@ -129,7 +155,7 @@ def spike_rates(network: Network, setup: TrainingSetup) -> dict[str, float]:
     nonzero with probability 1 - prod(1 - p_i). Real values count as nonzero.
     """
     shapes = network.shapes()
-    rates = {INPUT: setup.spike_rate}
+    rates = {INPUT: 1.0 if network.coding == "direct" else setup.spike_rate}
     for layer in network.layers:
         before = [rates.get(name, 1.0) for name in layer.inputs]
         if layer.spike_rate is not None:

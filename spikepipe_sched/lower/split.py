@@ -4,11 +4,14 @@ The product M x K x N of an F, B or W task is cut over one of its dimensions. Ov
 makes a slice of the result, with its share of the element-wise work. Over K each part makes a sum
 over a slice, as large as the result; a task of its own (``part="sum"``) adds them and does the
 element-wise work. Parts read slices of their operands where the cut allows it, and all of the
-operand where it does not; a slice counts as a tensor of its own. The updates stay whole.
+operand where it does not, or where its producer is cut otherwise; a slice counts as a tensor of its
+own. Samples are cut whole, with all their steps, and channels with all taps of the kernel. The
+updates stay whole, as do products over time, attention, recurrence, and statistics over samples.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -17,6 +20,7 @@ from spikepipe_sched.cost import Gemm, Work
 from spikepipe_sched.errors import require
 from spikepipe_sched.lower.graph import GraphBuilder
 from spikepipe_sched.lower.plan import Plan, byte_count
+from spikepipe_sched.lower.sites import Site
 
 Axis = Literal["m", "k", "n"]
 #: What a slice runs over: samples or features of an activation or its gradient, rows or columns of weights.
@@ -30,6 +34,8 @@ _SLICED: dict[tuple[str, str], dict[Axis, str]] = {
     ("B", "right"): {"n": "rows", "k": "columns"},
     ("W", "left"): {"m": "features", "k": "samples"},
     ("W", "right"): {"n": "features", "k": "samples"},
+    ("F", "parameter"): {"n": "columns"},
+    ("B", "parameter"): {"n": "columns"},
     ("F", "result"): {"m": "samples", "n": "features"},
     ("B", "result"): {"m": "samples", "n": "features"},
     ("W", "result"): {"m": "rows", "n": "columns"},
@@ -87,6 +93,7 @@ def split_tasks(plan: Plan, builder: GraphBuilder, splits: tuple[Split, ...]) ->
             require(why or task not in chosen, f"split: {task} is named by two splits")
             if not why:
                 chosen[task] = split
+    require(chosen or not splits, "split: no task can be cut that way; name a layer to see why")
     cuts = {task: _cut(plan, builder, task, split) for task, split in chosen.items()}
     _reconnect(builder, cuts)
     for task in cuts:
@@ -96,21 +103,31 @@ def split_tasks(plan: Plan, builder: GraphBuilder, splits: tuple[Split, ...]) ->
 def _obstacle(plan: Plan, builder: GraphBuilder, split: Split, task: str) -> str:
     """Why a task cannot be split, or nothing."""
     works = builder.works[task]
-    site = plan.sites[builder.graph.nodes[task]["layer"]]
+    data = builder.graph.nodes[task]
+    site = plan.sites[data["layer"]]
+    if data["part"] == "neuron":
+        return "is a product over time; it stays whole"
     if site.layer.kind == "matmul":
         return "is a product for every sample and head; it stays whole"
     if site.layer.recurrence == "full" and split.kind != "W":
         return "works step by step on all neurons of a recurrent layer; it stays whole"
     if len(works[0].gemms) != 1 or any(work.gemms for work in works[1:]):
         return "is not a single matrix product; it stays whole"
-    gemm = works[0].gemms[0]
-    samples = _runs_over_samples(split)
-    size = plan.setup.batch if samples else {"m": gemm.m, "k": gemm.k, "n": gemm.n}[split.axis]
-    return (
-        ""
-        if size >= split.parts
-        else f"cannot be cut into {split.parts} parts: it has {size} {'samples' if samples else f'as its dimension {split.axis.upper()}'}"
-    )
+    riding = [plan.sites[name] for name, host in plan.hosts.items() if host == (site.name, data["part"])] if split.kind == "B" else []
+    if _runs_over_samples(split) and split.kind != "W" and any(s.layer.norm == "batch" for s in (riding if split.kind == "B" else [site])):
+        return "normalises over all samples; it stays whole along them"
+    size = _units(plan, split, site, works[0].gemms[0])
+    what = "samples" if _runs_over_samples(split) else f"channels or features along {split.axis.upper()}"
+    return "" if size >= split.parts else f"cannot be cut into {split.parts} parts: it has {size} {what}"
+
+
+def _units(plan: Plan, split: Split, site: Site, gemm: Gemm) -> int:
+    """What is cut is whole: samples with all their steps and pixels, channels with all taps of the kernel."""
+    if _runs_over_samples(split):
+        return plan.setup.batch
+    size = {"m": gemm.m, "k": gemm.k, "n": gemm.n}[split.axis]
+    unrolled = {"F": "k", "W": "m", "B": "k" if plan.setup.dgrad == "transposed" else "n"}[split.kind]
+    return size // math.prod(site.layer.kernel) if site.layer.kind == "conv2d" and split.axis == unrolled else size
 
 
 def _shares(total: int, parts: int) -> list[int]:
@@ -122,20 +139,18 @@ def _shares(total: int, parts: int) -> list[int]:
 def _cut(plan: Plan, builder: GraphBuilder, task: str, split: Split) -> _Cut:
     """Add the parts of a task, and the task that adds them."""
     works, data, count = builder.works[task], builder.graph.nodes[task], split.parts
-    (gemm,), axis, batch = works[0].gemms, split.axis, plan.setup.batch
-    size = {"m": gemm.m, "k": gemm.k, "n": gemm.n}[axis]
-    samples = _runs_over_samples(split)
-    sizes = [share * (size // batch) for share in _shares(batch, count)] if samples else _shares(size, count)
+    (gemm,), axis = works[0].gemms, split.axis
+    size, units = {"m": gemm.m, "k": gemm.k, "n": gemm.n}[axis], _units(plan, split, plan.sites[data["layer"]], gemm)
+    sizes = [share * (size // units) for share in _shares(units, count)]
     total = f"{task[:-1]},sum)" if axis == "k" else ""
     names = tuple(f"{task[:-1]},{i + 1}/{count})" for i in range(count))
     vector = [_shares(work.vector_ops, count) for work in works]
-    weights, stash = _shares(data["weight_bytes"], count), _shares(data["stash_bytes"], count)
+    stash = _shares(data["stash_bytes"], count)
     for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
         part = _resized(gemm, axis, size)
         first = replace(works[0], gemms=(part,), vector_ops=0 if total else vector[0][i], vector_calls=0 if total else works[0].vector_calls)
         rest = () if total else tuple(replace(work, vector_ops=ops[i]) for work, ops in zip(works[1:], vector[1:], strict=True))
         label = f"{data['part']} {i + 1}/{count}".strip()
-        whole_weights = split.kind != "W" and axis == "m"
         builder.add(
             name,
             kind=split.kind,
@@ -143,7 +158,6 @@ def _cut(plan: Plan, builder: GraphBuilder, task: str, split: Split) -> _Cut:
             window=data["window"],
             part=label,
             works=(first, *rest),
-            weight_bytes=data["weight_bytes"] if whole_weights else weights[i],
             stash_bytes=0 if total else stash[i],
         )
     if total:
@@ -174,7 +188,7 @@ def _runs_over_samples(split: Split) -> bool:
 
 
 def _role(kind: str, layer: str, tensor: str, source_kind: str) -> str:
-    """Which operand of a task's product a tensor is; ``result``: it goes with the element-wise work."""
+    """Which operand of a task's product a tensor is; ``parameter``, ``result``: it goes with the element-wise work."""
     part = tensor.rpartition("[")[0] or tensor
     if part == f"{layer}.weights":
         return "right"
@@ -182,6 +196,8 @@ def _role(kind: str, layer: str, tensor: str, source_kind: str) -> str:
         return {"B": "left", "W": "right"}.get(kind, "result")
     if source_kind == "F" and part.endswith(".out") and kind in ("F", "W"):
         return "left"
+    if part.endswith((".norm", ".recurrent", ".weights")):  # one for each channel or neuron, or of a membrane to be recomputed
+        return "parameter"
     return "result"
 
 
@@ -222,7 +238,7 @@ def _wanted(taker: _Cut | None, task: str, tensor: str, kinds: tuple[str, str], 
     if taker is None:
         return None, (task,)
     role = _role(taker.split.kind, layer, tensor, kinds[0])
-    if role == "result" and taker.total:
+    if role in ("parameter", "result") and taker.total:
         return None, (taker.total,)
     return _SLICED[taker.split.kind, role].get(taker.split.axis), taker.parts
 

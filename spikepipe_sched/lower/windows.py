@@ -54,10 +54,12 @@ def segments(network: Network, setup: TrainingSetup, layer: Layer, windows: tupl
         return step * network.time_steps // (steps * length)
 
     enough = network.time_steps if network.time_steps % length else network.time_steps // length
+    advice = f"choose windows whose borders include every multiple of {length}, such as windows={enough}"
+    if steps != network.time_steps:
+        advice = f"its {steps} time steps of its own must be cut there as well as the network's {network.time_steps}"
     for window in windows:
         require(
             segment(window.first) == segment(window.last - 1),
-            f"training: bptt_steps={length} cuts through window {window.index} of layer '{layer.name}' (steps {window.first}..{window.last - 1} of {steps}); "
-            f"choose windows whose borders include every multiple of {length}, such as windows={enough}",
+            f"training: bptt_steps={length} cuts through window {window.index} of layer '{layer.name}' (steps {window.first}..{window.last - 1} of {steps}); {advice}",
         )
     return {window.index: segment(window.first) for window in windows}

@@ -37,15 +37,17 @@ def synapses(plan: Plan, site: Site, part: Pass, t: int, operand: str = "") -> t
     pixels = batch * t * math.prod(source) // groups
     distinct = pixels if image and pixels < m * k else None
     if part == "B":
-        rows, inner, cols = m, n, k
+        rows, inner, cols, errors = m, n, k, None
         if image and setup.dgrad == "transposed":
             rows, inner, cols = batch * t * math.prod(source[1:]), n * area, source[0] // groups
-        share = _spikes(_surrogate(plan, site), t)
-        return (Gemm(m=rows, k=inner, n=cols, count=groups, left_bits=gradient, right_bits=weight, out_bits=gradient, steps=t, **share),)
-    share = _spikes(plan.rates[view], t)
+            errors = min(m * n, rows * inner)
+        share = _spikes(_error_density(plan, site), t)
+        return (Gemm(m=rows, k=inner, n=cols, count=groups, left_bits=gradient, right_bits=weight, out_bits=gradient, left_values=errors, steps=t, **share),)
     if part == "F":
+        share = _spikes(plan.rates[view], t)
         bits = plan.written_bits(site)
         return (Gemm(m=m, k=k, n=n, count=groups, left_bits=plan.bits(view), right_bits=weight, out_bits=bits, left_values=distinct, steps=t, **share),)
+    share = _spikes(plan.rates[view], 1)  # a contracted position is one step
     return (
         Gemm(
             m=k,
@@ -73,9 +75,10 @@ def _spikes(rate: float, t: int) -> _Share:
     return {"density": 1.0 - (1.0 - rate) ** t, "activity": rate}
 
 
-def _surrogate(plan: Plan, site: Site) -> float:
-    """Share of nonzero errors at the synapses of a layer."""
-    return plan.setup.surrogate_density if site.layer.neuron in SPIKING else 1.0
+def _error_density(plan: Plan, site: Site) -> float:
+    """Share of nonzero errors at the synapses; normalisation and products over time leave none at zero."""
+    sparse = site.layer.neuron in SPIKING and not site.layer.parallel and site.layer.norm == "none"
+    return plan.setup.error_density if sparse else 1.0
 
 
 def _matmul(plan: Plan, site: Site, part: Pass, t: int, operand: str) -> Gemm:
@@ -85,13 +88,15 @@ def _matmul(plan: Plan, site: Site, part: Pass, t: int, operand: str) -> Gemm:
     rows, inner, cols = (left[0], left[1] // layer.heads, right[0]) if layer.transpose else (left[1], left[2], right[1] // layer.heads)
     bits = {"left": plan.bits(site.producers[0].view), "right": plan.bits(site.producers[1].view)}
     count = setup.batch * t * layer.heads
+    spikes = _spikes(plan.rates[site.producers[0].view], 1)
     if part == "F":
-        return Gemm(m=rows, k=inner, n=cols, count=count, left_bits=bits["left"], right_bits=bits["right"], out_bits=plan.written_bits(site))
+        return Gemm(m=rows, k=inner, n=cols, count=count, **spikes, left_bits=bits["left"], right_bits=bits["right"], out_bits=plan.written_bits(site))
     gradient = setup.gradient_bits
     if operand == "left":
-        return Gemm(m=rows, k=cols, n=inner, count=count, left_bits=gradient, right_bits=bits["right"], out_bits=gradient)
+        share = _spikes(_error_density(plan, site), 1)
+        return Gemm(m=rows, k=cols, n=inner, count=count, **share, left_bits=gradient, right_bits=bits["right"], out_bits=gradient)
     # dB of the transposed operand is dC^T A; both forms have the same sizes up to the order of the operands.
-    return Gemm(m=inner, k=rows, n=cols, count=count, left_bits=bits["left"], right_bits=gradient, out_bits=gradient)
+    return Gemm(m=inner, k=rows, n=cols, count=count, **spikes, left_bits=bits["left"], right_bits=gradient, out_bits=gradient)
 
 
 def recurrence(plan: Plan, site: Site, part: Pass, t: int) -> tuple[Gemm, ...]:
@@ -103,9 +108,9 @@ def recurrence(plan: Plan, site: Site, part: Pass, t: int) -> tuple[Gemm, ...]:
     spikes, gradient = plan.bits(site.name), setup.gradient_bits
     rate = plan.rates[site.name]
     if part == "W":
-        share = _spikes(rate, t)
+        share = _spikes(rate, 1)
         return (Gemm(m=n, k=rows * t, n=n, left_bits=spikes, right_bits=gradient, out_bits=gradient, steps=t, time_axis="k", **share),)
-    share = _spikes(rate if part == "F" else _surrogate(plan, site), 1)
+    share = _spikes(rate if part == "F" else _error_density(plan, site), 1)
     left, out = (spikes, setup.activation_bits) if part == "F" else (gradient, gradient)
     return (Gemm(m=rows, k=n, n=n, count=t, left_bits=left, right_bits=setup.weight_bits, out_bits=out, **share),)
 
@@ -131,16 +136,16 @@ def forward_ops(plan: Plan, site: Site, part: str = "") -> tuple[int, int]:
     layer, elements = site.layer, plan.per_step(site.shape)
     before = [elements * (len(layer.inputs) - 1) if layer.kind == "add" else 0, elements * NORM_OPS[0] if layer.norm == "batch" else 0]
     behind = [elements * NEURON_OPS[layer.neuron][0], elements * SELF_OPS if layer.recurrence == "self" else 0]
-    behind += [plan.per_step(shape) for _, shape, _ in site.pools]
+    behind += [plan.per_step(pool.shape) for pool in site.pools]
     return _total({"": before + behind, "synapse": before, "neuron": behind}[part])
 
 
 def error_ops(plan: Plan, site: Site, part: str = "") -> tuple[int, int]:
     """The same of E: sum of the gradients, pools, loss and neuron, then normalisation."""
     layer, elements = site.layer, plan.per_step(site.shape)
-    sources = len(site.consumers) + len(site.outputs)
+    sources = sum(p.site == site.name for name in site.consumers for p in plan.sites[name].producers) + len(site.outputs)
     behind = [elements * NEURON_OPS[layer.neuron][1], elements * (sources - 1), elements * SELF_OPS if layer.recurrence == "self" else 0]
-    behind += [plan.per_step(shape) for _, shape, _ in site.pools]
+    behind += [plan.per_step(pool.shape) for pool in site.pools]
     behind += [plan.per_step(plan.shapes[view]) * plan.setup.loss_ops for view in site.outputs]
     before = [elements * NORM_OPS[1] if layer.norm == "batch" else 0]
     return _total({"": before + behind, "synapse": before, "neuron": behind}[part])

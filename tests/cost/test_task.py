@@ -245,3 +245,13 @@ def test_a_product_beyond_all_bounds_is_refused() -> None:
 def test_parameters_out_of_range_are_named(build: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         build()
+
+
+def test_traffic_is_looked_for_where_it_is_asked_for_or_stalls_need_it() -> None:
+    """An SRAM that holds no tile does not matter to cycles without stalls."""
+    work, small = Work(gemms=(Gemm(m=4, k=4, n=4),), vector_ops=5), replace(ARRAY, sram_bytes=8)
+    found = task_cost(work, small, CostModel(), traffic=False)
+    assert (found.cycles, found.dram_bytes, found.energy_pj) == (task_cost(work, ARRAY, CostModel()).cycles, 0, None)
+    for options in ({"traffic": True, "model": CostModel()}, {"traffic": False, "model": CostModel(stalls=True)}):
+        with pytest.raises(InputError, match="sram_bytes = 8 is too small"):
+            task_cost(work, small, **options)  # type: ignore[arg-type]

@@ -42,6 +42,18 @@ PINNED = {
     "vgg9": (11_181_184, 436_774_912, 10),
     "vggsnn_dvs": (9_271_498, 1_361_654_784, 10),
 }
+#: Networks whose source shows images, or frames in which events are counted, at every time step.
+DIRECT = {
+    "csnn_mnist",
+    "dvs_gesture_plif",
+    "fsnn_mnist",
+    "hybrid_flownet",
+    "psn_cifar",
+    "resnet19_cifar",
+    "sew_resnet18",
+    "spikformer_cifar",
+    "vggsnn_dvs",
+}
 NETWORKS = [entry.name for entry in list_networks()]
 PLATFORMS = [entry.name for entry in list_platforms()]
 
@@ -70,6 +82,10 @@ def test_network_is_documented_and_its_size_is_pinned(name: str) -> None:
     assert re.search(r"doi:10\.|arXiv:\d|github\.com/|reconstruction|made up", network.source)
     assert network.time_steps >= 4  # the default number of windows
     assert (sum(network.parameters().values()), sum(network.macs().values()), network.time_steps) == PINNED[name]
+
+
+def test_real_values_come_in_where_the_source_shows_images_or_frames() -> None:
+    assert {name for name in NETWORKS if load_network(name).coding == "direct"} == DIRECT
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -50,7 +50,7 @@ def test_sinabs_cnn_of_the_nir_paper_has_its_true_shapes() -> None:
     """34 x 34 N-MNIST frames, IF neurons; sum pools and flatten have no tasks of their own."""
     network = load_network(FILES / "02_cnn__cnn_sinabs.nir")
     shapes = network.shapes()
-    assert network.input_shape == (2, 34, 34)
+    assert (network.input_shape, network.coding) == ((2, 34, 34), "spikes")
     assert [(layer.kind, layer.neuron, shapes[layer.name]) for layer in network.layers] == [
         ("conv2d", "if", (16, 16, 16)),
         ("conv2d", "if", (16, 16, 16)),

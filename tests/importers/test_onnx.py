@@ -39,11 +39,12 @@ def test_lenet_has_its_known_parameters_and_products(tmp_path: Path) -> None:
 
 def test_more_time_steps_make_a_spiking_network(tmp_path: Path) -> None:
     network, repairs = lenet(Model(1, 1, 28, 28)).load(tmp_path, time_steps=8)
-    assert network.time_steps == 8
+    assert (network.time_steps, network.coding) == (8, "direct")
     assert [layer.neuron for layer in network.layers if layer.trainable] == ["lif", "lif", "lif", "lif", "none"]
     assert sum("LIF" in repair for repair in repairs) == 1
     ann, repairs = lenet(Model(1, 1, 28, 28)).load(tmp_path, time_steps=1)
     assert {layer.neuron for layer in ann.layers} == {"relu", "none"}
+    assert ann.coding == "direct"
     assert not any("LIF" in repair for repair in repairs)
 
 

@@ -72,6 +72,12 @@ def test_network_defaults_and_pairs(tmp_path: Path) -> None:
     assert network.shapes()["pool"] == (4, 4, 4)
 
 
+def test_the_input_brings_spikes_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    assert load_network(write(tmp_path, NETWORK)).coding == "spikes"
+    assert load_network(write(tmp_path, 'coding = "spikes"\n' + NETWORK)).coding == "spikes"
+    assert load_network(write(tmp_path, 'coding = "direct"\n' + NETWORK), time_steps=2).coding == "direct"
+
+
 def test_platform_fields(tmp_path: Path) -> None:
     platform = load_platform(str(write(tmp_path, PLATFORM)))
     assert platform.processors == ("big", "small")
@@ -127,7 +133,9 @@ KINDS = "linear, conv2d, matmul, avgpool2d, sumpool2d, maxpool2d, mean, flatten,
         ("time_steps = 4", "time_steps = 99999999999999999999999999", f"$.time_steps: expected {SIZE}, got a number beyond 2^64"),
         ("time_steps = 4", "time_steps = -0x" + "f" * 5000, "not valid TOML"),
         ("time_steps = 4", "time_steps = 0x" + "f" * 5000, f"$.time_steps: expected {SIZE}, got a number beyond 2^64"),
-        ("time_steps = 4", "time_steps = 4\nepochs = 3", "$: unknown field 'epochs'; known: name, input_shape, time_steps, layers, summary, source"),
+        ("time_steps = 4", "time_steps = 4\nepochs = 3", "$: unknown field 'epochs'; known: name, input_shape, time_steps, layers, summary, source, coding"),
+        ("time_steps = 4", 'time_steps = 4\ncoding = "rate"', "$.coding: expected one of direct, spikes, got 'rate'"),
+        ("time_steps = 4", "time_steps = 4\ncoding = true", "$.coding: expected one of direct, spikes, got true"),
         ("time_steps = 4", 'time_steps = 4\n"x` - at `$.layers[9]" = 3', "$: unknown field 'x` - at `$.layers[9]'; known: name"),
         ("time_steps = 4", 'time_steps = 4\n"' + "long" * 50 + '" = 3', f"$: unknown field '{'long' * 8}lon...'; known: name"),
         ("time_steps = 4", "", f"$: the field 'time_steps' is missing: {SIZE}"),

@@ -153,6 +153,7 @@ NETWORKS: Final = table(
         "time_steps": SIZES,
         "layers": st.lists(LAYERS | SIMPLE, max_size=4),
         "source": JUNK,
+        "coding": st.sampled_from(["spikes", "direct", "rate"]),
     }
 )
 PLATFORMS: Final = table(
@@ -194,7 +195,7 @@ def test_a_random_structure_loads_or_gives_one_line(path: Path, content: tuple[s
 @pytest.mark.parametrize("name", [entry.name for entry in list_networks()])
 def test_a_network_written_field_by_field_reads_back_equal(path: Path, name: str) -> None:
     network = load_network(name)
-    content = {"name": name, "summary": network.summary, "source": network.source, "input_shape": network.input_shape, "time_steps": network.time_steps}
+    content = {field: getattr(network, field) for field in ("name", "summary", "source", "input_shape", "time_steps", "coding")}
     defaults = {field.name: field.default for field in fields(Layer)}
     pairs = ("kernel", "stride", "padding")
     layers = [

@@ -215,6 +215,40 @@ def test_examples_need_a_tensor_and_a_batch() -> None:
         from_torch(net, torch.rand(1, 6), time_steps=0)
 
 
+@pytest.mark.parametrize(
+    ("example", "coding"),
+    [
+        (torch.tensor([[0.0, 1.0, 1.0]]), "spikes"),
+        (torch.tensor([[True, False, True]]), "spikes"),
+        (torch.zeros(2, 3), "spikes"),
+        (torch.tensor([[0.0, 1.0, 0.5]]), "direct"),
+        (torch.tensor([[0.0, 1.0, 2.0]]), "direct"),
+        (torch.tensor([[0.0, 1.0, -1.0]]), "direct"),
+        (torch.tensor([[0.0, 1.0, float("nan")]]), "direct"),
+        ((torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([0.5])), "spikes"),  # the first tensor is the input
+    ],
+)
+def test_values_of_zero_and_one_alone_are_spikes(example: Any, coding: str) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Any, _: Any = None) -> Any:
+            return self.fc(x.float())
+
+    assert from_torch(Net(), example).coding == coding
+
+
+def test_what_the_run_writes_into_its_input_says_nothing_of_the_coding() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        y = net.a(x)
+        x.zero_()
+        return y
+
+    assert from_torch(Run(forward, a=nn.Linear(3, 2)), torch.tensor([[0.5, 1.0, 1.0]])).coding == "direct"
+
+
 def test_the_importers_load_no_framework_before_they_need_it() -> None:
     code = "import sys, spikepipe_sched.importers.torch, spikepipe_sched.importers.onnx; print([n for n in ('torch', 'onnx', 'snntorch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

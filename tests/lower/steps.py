@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+import networkx as nx
+
 from spikepipe_sched.layer import INPUT, PARALLEL, POOLS, RESHAPES, STATEFUL, Layer
 from spikepipe_sched.network import Network
 from spikepipe_sched.training import TrainingSetup
@@ -60,6 +62,14 @@ def trained_upstream(network: Network) -> set[str]:
         found |= more
 
 
+def read_outs(network: Network, sites: list[Layer]) -> set[str]:
+    """Layers that nothing reads; layers read as feedback alone, if no layer that nothing reads is downstream of them."""
+    graph = nx.DiGraph([(trunk(network, name), layer.name) for layer in sites for name in layer.inputs])
+    ends = {layer.name for layer in sites if not list(graph.successors(layer.name))}
+    ahead = {trunk(network, name) for layer in sites for name in layer.inputs if name not in layer.feedback}
+    return ends | {layer.name for layer in sites if layer.name not in ahead and not nx.descendants(graph, layer.name) & ends}
+
+
 def segment(network: Network, setup: TrainingSetup, layer: Layer, step: int) -> int:
     if setup.bptt_steps is None:
         return 0
@@ -70,7 +80,7 @@ def needs(network: Network, setup: TrainingSetup) -> dict[Event, set[Event]]:
     """Every event of one iteration with what it must wait for."""
     sites = [layer for layer in network.layers if layer.kind not in POOLS | RESHAPES]
     trained, parameters = trained_upstream(network), network.parameters()
-    read = {trunk(network, name) for layer in sites for name in layer.inputs}
+    outputs = read_outs(network, sites)
     waits: dict[Event, set[Event]] = {}
     for layer in sites:
         name, steps = layer.name, range(network.steps(layer))
@@ -85,7 +95,7 @@ def needs(network: Network, setup: TrainingSetup) -> dict[Event, set[Event]]:
             continue
         for t in steps:
             mine = segment(network, setup, layer, t)
-            keeps = layer.neuron in STATEFUL | PARALLEL | {"relu"} or layer.norm == "batch"
+            keeps = layer.neuron in (STATEFUL - {"li"}) | PARALLEL | {"relu"} or layer.norm == "batch"
             error = {("f", name, t)} if keeps else set()
             if layer.neuron in STATEFUL and t + 1 in steps and segment(network, setup, layer, t + 1) == mine:
                 error.add(("e", name, t + 1))
@@ -101,7 +111,7 @@ def needs(network: Network, setup: TrainingSetup) -> dict[Event, set[Event]]:
                             error.add(("e", consumer.name, s))
                             if consumer.kind == "matmul":  # the derivative is the other operand
                                 error |= {("f", p.name, q) for p, q in readings(network, consumer, s) if p is not layer}
-            if name not in read:
+            if name in outputs:
                 error |= {("f", name, s) for s in (steps if setup.loss == "sequence" else span)}
             waits["e", name, t] = error
             if name in parameters and layer.trainable:

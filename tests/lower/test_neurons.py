@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from spikepipe_sched.errors import InputError
 from spikepipe_sched.layer import Layer, NeuronKind
 from spikepipe_sched.lower import lower_with_works
 from spikepipe_sched.network import Network
+from spikepipe_sched.problem import Problem
 from spikepipe_sched.training import TrainingSetup
 
 from .graphs import EDGE8, conv, graph_of, kinds, linear, macs
@@ -155,3 +157,69 @@ def test_products_write_the_output_and_what_the_backward_pass_needs(fields: dict
     _, works = lower_with_works(net, TrainingSetup(**setup), EDGE8)
     task = "F(a,0,synapse)" if "F(a,0,synapse)" in works else "F(a,0)"
     assert works[task][0].gemms[0].out_bits == bits
+
+
+def test_a_parallel_neuron_with_nothing_to_train_in_front_passes_no_error_on() -> None:
+    graph = graph_of(Layer(name="n", kind="neuron", inputs=("input",), neuron="psn"), linear("a", "n"))
+    assert "W(n,0,neuron)" in graph
+    assert "E(n,0,synapse)" not in graph
+
+
+def test_a_leaky_integrator_keeps_nothing() -> None:
+    """It is linear in its input: the loss reads its output, the error needs no membrane."""
+    graph = graph_of(linear("a", "input"), linear("b", "a", neuron="li"))
+    assert graph.nodes["F(b,0)"]["stash_bytes"] == 0
+    assert graph.edges["F(b,0)", "E(b,0)"]["tensors"] == {"b.out[0]": 2 * 4 * 4 * 2}
+
+
+def test_the_two_halves_of_a_concatenation_of_one_layer_have_gradients_of_their_own() -> None:
+    layers = (linear("a", "input"), Layer(name="f", kind="flatten", inputs=("a",)), Layer(name="c", kind="concat", inputs=("a", "f")))
+    graph = graph_of(*layers, linear("b", "c"))
+    assert graph.edges["B(b,0)", "E(a,0)"]["tensors"] == {"c.error.a[0]": 64, "c.error.f[0]": 64}
+
+
+def test_a_max_pool_keeps_what_it_read_in_its_own_bits() -> None:
+    """Behind an average over four spikes: three bits a value."""
+    average = Layer(name="p", kind="avgpool2d", inputs=("a",), kernel=(2, 2), stride=(2, 2))
+    most = Layer(name="q", kind="maxpool2d", inputs=("p",), kernel=(2, 2), stride=(2, 2))
+    graph = graph_of(conv("a", "input", 2), average, most, conv("b", "q", 1), shape=(1, 8, 8))
+    assert graph.nodes["F(a,0)"]["stash_bytes"] == 2 * 4 * (128 * 2 + 32 * 3 // 8)
+
+
+def test_tasks_read_the_weights_that_their_edges_bring() -> None:
+    graph = graph_of(linear("a", "input", norm="batch", recurrence="full"), linear("b", "a"))
+    for task, data in graph.nodes(data=True):
+        brought = sum(edge["bytes"] for _, _, edge in graph.in_edges(task, data=True) if "delay_layer" in edge)
+        assert data["weight_bytes"] == (brought if data["kind"] != "U" else sum(2 * n for n in ([24, 16, 8] if task == "U(a)" else [16])))
+
+
+@pytest.mark.parametrize(
+    ("fields", "share"), [({}, 0.25), ({"norm": "batch"}, 1.0), ({"neuron": "psu"}, 1.0), ({"neuron": "none"}, 1.0), ({"neuron": "iir"}, 0.25)]
+)
+def test_errors_are_sparse_only_where_nothing_spreads_them(fields: dict[str, Any], share: float) -> None:
+    net = Network(name="net", input_shape=(6,), time_steps=4, layers=(linear("a", "input"), linear("b", "a", **fields), linear("c", "b")))
+    _, works = lower_with_works(net, TrainingSetup(error_density=0.25, windows=4), EDGE8)
+    gemm = works["B(b,0)"][0].gemms[0]
+    assert (gemm.density, gemm.activity) == (share, share)
+
+
+def test_weight_gradients_contract_single_steps_and_forward_products_windows() -> None:
+    net = Network(name="net", input_shape=(6,), time_steps=4, layers=(linear("a", "input"), linear("b", "a")))
+    _, works = lower_with_works(net, TrainingSetup(spike_rate=0.5), EDGE8)
+    assert works["F(b,0)"][0].gemms[0].density == 1 - 0.5**4
+    assert works["W(b,0)"][0].gemms[0].density == 0.5
+
+
+def test_real_inputs_are_read_in_full() -> None:
+    for coding, bits, share in (("spikes", 1, 0.1), ("direct", 16, 1.0)):
+        net = Network(name="net", input_shape=(6,), time_steps=1, layers=(linear("a", "input"),), coding=coding)  # type: ignore[arg-type]
+        _, works = lower_with_works(net, TrainingSetup(), EDGE8)
+        gemm = works["F(a,0)"][0].gemms[0]
+        assert (gemm.left_bits, gemm.activity) == (bits, share)
+
+
+def test_recomputed_membranes_need_the_weights_of_their_forward_pass() -> None:
+    graph = graph_of(linear("a", "input"), linear("b", "a"), membrane="recompute")
+    assert Problem.from_graph(graph, EDGE8, mode="periodic").weights == "stash"
+    with pytest.raises(InputError, match="weights='latest' does not go with membrane='recompute'"):
+        Problem.from_graph(graph, EDGE8, mode="periodic", weights="latest")

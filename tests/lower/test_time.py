@@ -108,5 +108,39 @@ def test_a_loop_the_input_does_not_reach() -> None:
 
 def test_looped_layers_need_the_same_time_steps() -> None:
     layers = (linear("a", "input", neuron="none"), Layer(name="s", kind="add", inputs=("a", "r"), feedback=("r",), neuron="lif", time_steps=2))
-    with pytest.raises(InputError, match="layers 'r' and 's' lie on a cycle through time: both need the network's 4 time steps"):
+    with pytest.raises(
+        InputError, match="layers 's' and 'r' lie on a cycle through time: layer 's' has 2 time steps of its own there; all need the network's 4"
+    ):
         graph_of(*layers, linear("r", "s", neuron="none"), windows=4)
+
+
+def test_a_neuron_that_looks_ahead_cannot_lie_on_a_loop() -> None:
+    layers = (linear("a", "input", neuron="none"), Layer(name="s", kind="add", inputs=("a", "m"), feedback=("m",), neuron="lif"))
+    with pytest.raises(InputError, match="parallel neuron of layer 'm' needs all steps at once; take 'ipsu'"):
+        graph_of(*layers, linear("m", "s", neuron="psn"), windows=4)
+    assert "F(m,3,neuron)" in graph_of(*layers, linear("m", "s", neuron="ipsu"), windows=4)
+
+
+def test_a_layer_on_a_loop_cannot_have_steps_of_its_own_even_inside() -> None:
+    layers = (linear("a", "input", neuron="none"), Layer(name="s", kind="add", inputs=("a", "r"), feedback=("r",), neuron="lif"))
+    with pytest.raises(InputError, match="layer 'm' has 1 time steps of its own there"):
+        graph_of(*layers, linear("m", "s", time_steps=1), linear("r", "m"), windows=4)
+
+
+def test_a_layer_that_feeds_itself_is_named_once() -> None:
+    with pytest.raises(InputError, match="layer 's' lies on a cycle through time, which needs windows of one step: choose windows=4"):
+        graph_of(linear("a", "input"), Layer(name="s", kind="add", inputs=("a", "s"), feedback=("s",), neuron="lif"))
+
+
+def test_a_loop_at_the_end_of_the_network_is_read_out() -> None:
+    """Nothing but the loop reads its last layer: the loss does."""
+    layers = (linear("a", "input"), Layer(name="s", kind="add", inputs=("a", "b"), feedback=("b",), neuron="lif"), linear("b", "s"))
+    graph = graph_of(*layers, windows=4)
+    assert {f"F(b,{w})" for w in range(4)} <= set(graph.predecessors("E(b,3)"))
+    plain = graph_of(*layers, linear("out", "s"), windows=4)
+    assert not {u for u in plain.predecessors("E(b,2)") if u == "F(b,0)"}  # here it only closes the loop
+
+
+def test_truncation_that_no_window_can_meet_says_why() -> None:
+    with pytest.raises(InputError, match=r"layer 'b' .*; its 3 time steps of its own must be cut there as well as the network's 2"):
+        graph_of(linear("a", "input"), linear("b", "a", time_steps=3), time_steps=2, windows=2, bptt_steps=1)
