@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.export.gantt import gantt
     from spikepipe_sched.export.roofline import roofline
     from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
+    from spikepipe_sched.importers.toml_write import save_network
     from spikepipe_sched.importers.torch import from_torch
     from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
@@ -39,6 +40,7 @@ _WHERE = {
     "RepairWarning": "importers",
     "Network": "network",
     "Layer": "network",
+    "save_network": "importers.toml_write",
     "load_platform": "importers",
     "list_platforms": "importers",
     "Platform": "platform",
@@ -108,6 +110,7 @@ __all__ = [
     "lower",
     "metrics",
     "roofline",
+    "save_network",
     "solve",
     "solver_names",
     "violations",

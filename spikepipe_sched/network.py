@@ -183,10 +183,19 @@ def _sorted_layers(network: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]
             if not waits[i]:
                 heappush(ready, i)
     if len(ordered) < len(layers):
-        loop = ", ".join(f"'{layer.name}'" for layer in [layer for i, layer in enumerate(layers) if waits[i]][:5])
+        loop = ", ".join(f"'{name}'" for name in _cycle({layer.name: layer for i, layer in enumerate(layers) if waits[i]})[:5])
         message = (
             f"network '{network}': layers {loop} form a cycle; a loop passes through time where a layer names the input "
             "that closes it as feedback (the value of the step before)"
         )
         raise InputError(message)
     return tuple(ordered)
+
+
+def _cycle(waiting: dict[str, Layer]) -> list[str]:
+    """Names of layers that wait for each other in a circle; each of ``waiting`` waits for another of them."""
+    name, path = next(iter(waiting)), list[str]()
+    while name not in path:
+        path.append(name)
+        name = next(other for other in waiting[name].inputs if other in waiting and other not in waiting[name].feedback)
+    return path[path.index(name) :][::-1]

@@ -26,6 +26,14 @@ def test_two_commands_set_everything_up():
     assert len(blocks("bash")) == 2
 
 
+def test_the_network_file_shown_can_be_lowered(tmp_path):
+    (shown,) = blocks("toml")
+    (tmp_path / "net.toml").write_text(shown, encoding="utf-8")
+    network = spikepipe_sched.load_network(tmp_path / "net.toml")
+    graph = spikepipe_sched.lower(network, spikepipe_sched.TrainingSetup(windows=4), spikepipe_sched.load_platform("array32"))
+    assert "F(conv1,3)" in graph
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_readme(command):
     assert f"`{command}`" in README or f"spikepipe-sched {command}" in README

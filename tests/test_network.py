@@ -233,3 +233,9 @@ def test_what_a_loop_brings_must_fit() -> None:
     layers = (Layer(name="a", kind="concat", inputs=("p", "input"), feedback=("p",)), conv("b", "a", 3), pool)
     with pytest.raises(InputError, match="layer 'a': its shape cannot be told from a loop"):
         Network(name="loop", input_shape=(2, 4, 4), time_steps=2, layers=layers)
+
+
+def test_a_cycle_is_named_without_what_hangs_behind_it() -> None:
+    layers = (linear("a", "input"), Layer(name="s", kind="add", inputs=("a", "b")), linear("b", "s"), linear("out", "b"))
+    with pytest.raises(InputError, match="layers 'b', 's' form a cycle"):
+        network(*layers)

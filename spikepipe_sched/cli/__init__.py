@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "networks": "List the networks of the library with their sizes.",
     "platforms": "List the platforms of the library.",
     "solvers": "List the installed solvers.",
-    "schema": "Print the JSON Schema of schedule files.",
+    "schema": "Print the JSON Schema of schedule, network or platform files.",
 }
 
 

@@ -13,7 +13,7 @@ from spikepipe_sched.errors import require
 
 if TYPE_CHECKING:
     from spikepipe_sched.export.costs import CostRow
-    from spikepipe_sched.platform import Platform
+    from spikepipe_sched.platform import Platform, SystolicArray
 
 #: Options that mean something to a topology file, which holds products and no layers to be trained.
 _FOR_TOPOLOGIES: Final = ("platform", "array", "dataflow", "timing", "stalls")
@@ -31,7 +31,8 @@ def cost(
     """List cycles, traffic and energy of every layer and pass on one array.
 
     Each row adds up the tasks (windows) of a layer and pass: F forward, E error, B activation
-    gradient, W weight gradient, U update. The error of a layer is part of the B behind it where it
+    gradient, W weight gradient, U update; with the part where a task has several: synapse and
+    neuron of a parallel neuron, left and right operand of attention, i/n of a split. The error of a layer is part of the B behind it where it
     rides on it. Utilisation is multiply-accumulates / (cycles * rows * columns). Nothing is scheduled.
 
     Parameters
@@ -85,6 +86,10 @@ def _topology(file: str, training: Training, costing: Costing) -> tuple[Platform
     return platform, topology_table(read_topology(file), platform, CostModel(timing=costing.timing, stalls=costing.stalls, vector=False))
 
 
+def _waits_for_dram(row: CostRow, array: SystolicArray) -> bool:
+    return array.dram_bytes_per_cycle is not None and row.dram_bytes > row.cycles * array.dram_bytes_per_cycle
+
+
 def _text(rows: list[CostRow], platform: Platform, title: str, about: str) -> str:
     from spikepipe_sched.export.bars import plain
     from spikepipe_sched.export.costs import arrays, table_cells, term_cells
@@ -95,6 +100,9 @@ def _text(rows: list[CostRow], platform: Platform, title: str, about: str) -> st
     names = [place for place, header in enumerate(headers) if header in ("layer", "pass", "dataflow")]
     terms, shares = term_cells(rows)
     text = [plain(f"{title}: {sizes}{about}"), "", table(headers, lines, right=[place for place in range(len(headers)) if place not in names])]
+    waiting = [row for row in rows if _waits_for_dram(row, classes[row.array])]
+    if waiting and not any("memory stalls" in row.terms for row in rows):
+        text.append(f"{len(waiting)} of {len(rows)} rows move more than DRAM carries in their time, which is not counted; --stalls counts it.")
     if len(classes) > 1:
         text.append(f"Columns that name no array are those of {plain(next(iter(classes)))}; --json has all arrays'.")
     return "\n".join([*text, "", table(terms, shares, right=range(1, len(terms)))])

@@ -29,8 +29,8 @@ class Training:
     platform
         Name of a library platform, or a .toml file.
     array
-        Size ROWSxCOLUMNS, such as 32x32, in place of the platform's arrays; all else is as in the
-        class of its first processor.
+        Size ROWSxCOLUMNS, such as 32x32, in place of the platform's arrays. Vector lanes grow with
+        the columns; memories and bandwidths stay as in the class of its first processor.
     dataflow
         In place of the platform's: os, ws or is (output, weight or input stationary), auto (the
         cheapest of each product), or one each for F, B and W: ws,ws,os.
@@ -211,7 +211,10 @@ def read_platform(training: Training) -> Platform:
     if training.array is not None:
         rows, cols = _array_size(training.array)
         name = f"{rows}x{cols}"
-        classes, processors = {name: replace(classes[processors[0]], rows=rows, cols=cols)}, (name,) * len(processors)
+        first = classes[processors[0]]
+        lanes = max(1, first.lanes * cols // first.cols)
+        classes, processors = {name: replace(first, rows=rows, cols=cols, lanes=lanes)}, (name,) * len(processors)
+        platform = replace(platform, name=f"{platform.name} with {name} arrays")
     if training.dataflow is not None:
         flows = _dataflows(training.dataflow)
         classes = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes.items()}

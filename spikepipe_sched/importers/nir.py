@@ -3,8 +3,9 @@
 Real files leave batch or time dimensions in the Input node, store scalar parameters, omit shapes,
 flatten inner graphs into dotted names, and write a sum as several edges into one node. They are
 read all the same, and every such repair is a `RepairWarning`. NIR does not say what its input
-brings: it is taken for spikes (``coding="spikes"``). The file's structure is read in a child process, simplified to operations, its loops opened, and the operations become layers with
-shapes inferred from the input and checked against the file's own.
+brings: it is taken for spikes (``coding="spikes"``). The file's structure is read in a child
+process, simplified to operations, its loops opened, and the operations become layers with shapes
+inferred from the input and checked against the file's own.
 """
 
 from __future__ import annotations

@@ -53,7 +53,10 @@ class Tensors:
                 f"input_shape {list(given)} does not fit '{name}': a one-dimensional image is (channels, 1, length)",
             )
             shape = (given[0], given[2]) if flat else given
-        require(min(shape) >= 1, f"input '{name}': dimensions {['?' if size is None else size for size in dims[1:]]} are not all known; give input_shape")
+        require(
+            min(shape) >= 1,
+            f"input '{name}': dimensions {['?' if size is None else size for size in dims[1:]]} are not all known; give --input-shape (input_shape=)",
+        )
         require(math.prod(shape) * self.batch <= MAX_ELEMENTS, f"input '{name}': shape {list(shape)} has more than 2^40 elements")
         self.shapes[INPUT] = (shape[0], 1, shape[1]) if flat and len(shape) == 2 else shape
         self.natural[INPUT] = shape

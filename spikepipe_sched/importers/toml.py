@@ -40,7 +40,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -73,6 +73,11 @@ def read_network(file: Path | Traversable) -> Network:
             message = f"layer '{layer.name}' at $.layers[{i}]: {message.removeprefix(found)}"
             break
     raise InputError(f"{file}: {printable(message)}")
+
+
+def file_schema(kind: Literal["network", "platform"]) -> dict[str, Any]:
+    """JSON Schema of network or platform files, as TOML is read."""
+    return msgspec.json.schema(NetworkFile if kind == "network" else PlatformFile)
 
 
 def read_platform(file: Path | Traversable) -> Platform:

@@ -34,12 +34,12 @@ def test_costing_options_reach_the_model(run):
     assert tuple(found["cost_terms"]["array32"]) == model.terms
 
 
-def test_array_replaces_all_and_keeps_the_rest(run):
+def test_array_replaces_all_and_scales_the_lanes_with_the_columns(run):
     found = json.loads(run("cost", "tiny", "--platform", "unlike", "--array", "16x64", "--json").out)
     first = load_platform("unlike").classes["large"]
     assert list(found["arrays"]) == ["16x64"]
     array = found["arrays"]["16x64"]
-    assert (array["rows"], array["cols"], array["lanes"], array["sram_bytes"]) == (16, 64, first.lanes, first.sram_bytes)
+    assert (array["rows"], array["cols"], array["lanes"], array["sram_bytes"]) == (16, 64, first.lanes * 64 // first.cols, first.sram_bytes)
     assert {row["array"] for row in found["rows"]} == {"16x64"}
 
 
