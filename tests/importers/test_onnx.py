@@ -202,7 +202,7 @@ def test_concatenation_is_over_channels(tmp_path: Path) -> None:
 def test_an_input_with_open_sizes_needs_input_shape(tmp_path: Path) -> None:
     model = Model("n", 3, "h", "w")
     model.conv("x", "c", 4, 3, 3, 3)
-    with pytest.raises(InputError, match="give input_shape"):
+    with pytest.raises(InputError, match="give --input-shape"):
         model.load(tmp_path)
     network, _ = model.load(tmp_path, input_shape=(3, 10, 12))
     assert network.shapes()["c"] == (4, 8, 10)
