@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import networkx as nx
@@ -13,6 +14,16 @@ from spikepipe_sched.platform import Platform
 TaskGraph: TypeAlias = "nx.DiGraph[str]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Priced:
+    """Pieces of work with their cycles and the terms these are made of, by class of processor."""
+
+    works: tuple[Work, ...]
+    macs: int
+    cycles: dict[str, int]
+    terms: dict[str, tuple[dict[str, int], ...]]
+
+
 class GraphBuilder:
     """Adds tasks and edges; equal work is costed once."""
 
@@ -21,7 +32,7 @@ class GraphBuilder:
         self.graph: TaskGraph = nx.DiGraph()
         self.works: dict[str, tuple[Work, ...]] = {}
         self._costs: dict[tuple[str, Work], TaskCost] = {}
-        self._known: dict[int, tuple[tuple[Work, ...], dict[str, int], int]] = {}  # by identity: hashing works of every task costs seconds
+        self._priced: dict[int, _Priced] = {}  # by identity: hashing the works of every task costs seconds
 
     def cost(self, class_name: str, work: Work) -> TaskCost:
         """Cost of one piece of work on a class of processor."""
@@ -30,23 +41,33 @@ class GraphBuilder:
             known = self._costs[class_name, work] = task_cost(work, self.platform.classes[class_name], self.model, traffic=False)
         return known
 
+    def price(self, works: tuple[Work, ...]) -> _Priced:
+        """Costs of the works of a task, on every class."""
+        known = self._priced.get(id(works))
+        if known is None:
+            costs = {c: [self.cost(c, work) for work in works] for c in self.platform.classes}
+            known = self._priced[id(works)] = _Priced(
+                works=works,
+                macs=sum(gemm.macs for work in works for gemm in work.gemms),
+                cycles={c: sum(cost.cycles for cost in found) for c, found in costs.items()},
+                terms={c: tuple(cost.terms for cost in found) for c, found in costs.items()},
+            )
+        return known
+
     def add(
         self, name: str, *, kind: str, layer: str, window: int = -1, part: str = "", works: tuple[Work, ...], weight_bytes: int = 0, stash_bytes: int = 0
     ) -> None:
         """Add a task whose pieces of work run one after the other; ``weight_bytes`` beside what its edges will bring."""
         self.works[name] = works
-        if id(works) not in self._known:
-            cycles = {c: sum(self.cost(c, work).cycles for work in works) for c in self.platform.classes}
-            self._known[id(works)] = works, cycles, sum(gemm.macs for work in works for gemm in work.gemms)
-        _, cycles, macs = self._known[id(works)]
+        priced = self.price(works)
         self.graph.add_node(
             name,
             kind=kind,
             layer=layer,
             window=window,
             part=part,
-            cycles=dict(cycles),
-            macs=macs,
+            cycles=dict(priced.cycles),
+            macs=priced.macs,
             weight_bytes=weight_bytes,
             output_bytes=0,
             stash_bytes=stash_bytes,
@@ -77,8 +98,7 @@ class GraphBuilder:
     def shares(self) -> dict[str, float]:
         """Share of every cost term in the cycles of all tasks, over all processors."""
         processors, times = Counter(self.platform.processors), Counter(map(id, self.works.values()))
-        alike = {id(works): works for works in self.works.values()}
-        return cost_shares((self.cost(c, work).terms, many * times[key]) for c, many in processors.items() for key, works in alike.items() for work in works)
+        return cost_shares((terms, many * count) for key, count in times.items() for c, many in processors.items() for terms in self._priced[key].terms[c])
 
     def remove(self, task: str) -> None:
         """Take a task out, with its edges."""

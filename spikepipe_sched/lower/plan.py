@@ -44,6 +44,7 @@ class Plan:
         self.weight_bytes = {name: {part: byte_count(n, bits) for part, n in counts.items()} for name, counts in self.weight_counts.items()}
         self.hosts = {name: self._host(site) for name, site in self.sites.items()}
         self._made: dict[tuple[object, ...], tuple[Work, ...]] = {}
+        self._equal: dict[tuple[Work, ...], tuple[Work, ...]] = {}
         if any(p.feedback for site in self.sites.values() for p in site.producers):
             self._refuse_loops_that_cannot_turn()
 
@@ -194,12 +195,14 @@ class Plan:
         return task_name("E", site.name, window.index, "synapse") if site.layer.parallel else self.carrier(site, window)
 
     def once(self, make: Callable[..., Work | tuple[Work, ...]], site: Site, *arguments: int | str) -> tuple[Work, ...]:
-        """``make(self, site, *arguments)`` as a tuple; the same tuple for the same arguments: most windows are alike."""
+        """``make(self, site, *arguments)`` as a tuple, the same one for equal work: most windows are alike, and many layers."""
         key = (make, site.name, *arguments)
-        if key not in self._made:
+        known = self._made.get(key)
+        if known is None:
             made = make(self, site, *arguments)
-            self._made[key] = made if isinstance(made, tuple) else (made,)
-        return self._made[key]
+            works = made if isinstance(made, tuple) else (made,)
+            known = self._made[key] = self._equal.setdefault(works, works)
+        return known
 
 
 #: Parts of B of a product of two activations.
