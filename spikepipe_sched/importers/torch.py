@@ -68,6 +68,7 @@ def from_torch(module: torch.nn.Module, example_input: torch.Tensor | tuple[Any,
     [('linear', 'relu'), ('linear', 'none')]
     """
     title = name or type(module).__name__
+    require(hasattr(module, "named_modules"), f"from_torch takes a torch.nn.Module, not {module!r}")
     if time_steps is not None:
         require_whole(f"module '{title}'", "time_steps", time_steps, 1)
     try:

@@ -259,3 +259,8 @@ def test_without_torch_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "spikepipe_sched.importers.torch_record", None)
     with pytest.raises(InputError, match=r"pip install 'spikepipe-sched\[validate\]'"):
         from_torch(nn.Linear(6, 4), torch.rand(1, 6))
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(InputError, match=r"from_torch takes a torch\.nn\.Module, not 'net'"):
+        from_torch("net", torch.zeros(1, 4))  # type: ignore[arg-type]
