@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from spikepipe_sched.export.costs import cost_table
     from spikepipe_sched.export.gantt import gantt
     from spikepipe_sched.export.roofline import roofline
+    from spikepipe_sched.export.toml import save_network
     from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
-    from spikepipe_sched.importers.toml_write import save_network
     from spikepipe_sched.importers.torch import from_torch
     from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
@@ -40,7 +40,7 @@ _WHERE = {
     "RepairWarning": "importers",
     "Network": "network",
     "Layer": "network",
-    "save_network": "importers.toml_write",
+    "save_network": "export.toml",
     "load_platform": "importers",
     "list_platforms": "importers",
     "Platform": "platform",

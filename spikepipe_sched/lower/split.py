@@ -196,7 +196,7 @@ def _role(kind: str, layer: str, tensor: str, source_kind: str) -> str:
         return {"B": "left", "W": "right"}.get(kind, "result")
     if source_kind == "F" and part.endswith(".out") and kind in ("F", "W"):
         return "left"
-    if part.endswith((".norm", ".recurrent", ".weights")):  # one for each channel or neuron, or of a membrane to be recomputed
+    if part.endswith((".norm", ".recurrent")):  # one for each channel or neuron
         return "parameter"
     return "result"
 

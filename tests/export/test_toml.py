@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from spikepipe_sched.export.toml import save_network
 from spikepipe_sched.importers import list_networks, load_network
-from spikepipe_sched.importers.toml_write import save_network
 from spikepipe_sched.layer import Layer
 from spikepipe_sched.network import Network
 from tests.lower.test_dependencies import jobs
