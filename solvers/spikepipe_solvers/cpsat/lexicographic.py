@@ -8,22 +8,19 @@ negative lags that does not hold, and periods are tried one by one from the boun
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
-from spikepipe_sched.bounds import Bound, best, delay_bound, objective_bound, period_bound
-from spikepipe_sched.check import violations
+from spikepipe_sched.bounds import delay_bound, objective_bound, period_bound
 from spikepipe_sched.problem import MAX_INT, Problem
 from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
 from spikepipe_sched.schedule import Schedule
-from spikepipe_sched.solver import Observer, Progress
+from spikepipe_sched.solver import Observer
 from spikepipe_sched.version import __version__
 from spikepipe_solvers.balance import balance
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
 from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
-from spikepipe_solvers.finish import objective_key
+from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.modulo import modulo_schedules
 from spikepipe_solvers.portfolio import heuristic_schedules
 from spikepipe_solvers.search import DelaySearch
@@ -39,58 +36,14 @@ PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
 LOCAL_STEPS = 20_000
 
 
-class Search:
-    """The incumbent, the bounds, and the levels still to do."""
+class Search(Incumbent):
+    """An incumbent, and the levels still to do."""
 
     def __init__(self, problem: Problem, clock: Clock, seed: int, observer: Observer | None, name: str) -> None:
-        self.problem, self.clock, self.seed, self.observer, self.name = problem, clock, seed, observer, name
-        self.incumbent: Schedule | None = None
-        self.key: tuple[int, ...] = ()
-        self.bounds: dict[str, Bound] = {}
-        self.level = problem.objective[0]
-        self.winner = ""
+        super().__init__(problem, name, observer)
+        self.clock, self.seed = clock, seed
         self.interrupted = False
         self.infeasible: Infeasibility | None = None
-        self._began = time.perf_counter()
-
-    # -- incumbent ---------------------------------------------------------------------------------
-
-    def offer(self, schedule: Schedule, by: str) -> bool:
-        """Keep a schedule if it passes the check and beats the incumbent."""
-        schedule = schedule.normalised()
-        if violations(self.problem, schedule):
-            return False
-        key = objective_key(self.problem, schedule)
-        if self.incumbent is not None and key >= self.key:
-            return False
-        self.incumbent, self.key, self.winner = schedule, key, by
-        self.tell(schedule)
-        return True
-
-    def tell(self, schedule: Schedule | None = None) -> None:
-        """Report to the observer."""
-        if self.observer is None:
-            return
-        index = self.problem.objective.index(self.level)
-        self.observer(
-            Progress(
-                solver=self.name,
-                objective=self.level,
-                incumbent=self.key[index] if self.incumbent is not None else None,
-                bound=self.bounds[self.level].value if self.level in self.bounds else None,
-                elapsed_s=time.perf_counter() - self._began,
-                schedule=schedule,
-            )
-        )
-
-    def value(self, level: str) -> int:
-        """The incumbent's value of a level."""
-        return self.key[self.problem.objective.index(level)]
-
-    def raise_bound(self, level: str, value: int, source: str) -> None:
-        """Keep the better of two proven bounds."""
-        bound = Bound(value=value, source=source)
-        self.bounds[level] = best(self.bounds[level], bound) if level in self.bounds else bound
 
     # -- the whole search ----------------------------------------------------------------------------
 
@@ -111,24 +64,21 @@ class Search:
         shares = np.linspace(0.5, 1.0, len(problem.objective)).tolist() if len(problem.objective) > 1 else [1.0]
         for level, share in zip(problem.objective, shares, strict=True):
             self.level = level
-            if self.incumbent is not None:
+            if self.schedule is not None:
                 length = self.value("period") if "period" in ceilings else self._free_period()
                 known = objective_bound(problem, level, length)
                 self.raise_bound(level, known.value, known.source)
                 self.tell()
-            if not self._proven(level):
+            if not self.proven(level):
                 if level == "period":
                     self._minimise_period(ceilings, share, local_search)
                 else:
                     if level == "delay" and "period" not in ceilings:
                         self._decode(self._free_period(), [balance(problem.instance.duration).tolist()], local_search)
                     self._minimise(level, ceilings, share)
-            if self.incumbent is None or self.interrupted:
+            if self.schedule is None or self.interrupted:
                 break
             ceilings[level] = self.value(level)
-
-    def _proven(self, level: str) -> bool:
-        return self.incumbent is not None and level in self.bounds and self.value(level) == self.bounds[level].value
 
     def _free_period(self) -> int:
         """The period at which levels above the period's own are minimised: the longest, which is never worse."""
@@ -136,7 +86,7 @@ class Search:
 
     def _conclude(self) -> Result:
         provenance = Provenance(solver=self.name, version=__version__, interrupted=self.interrupted, winner=self.winner)
-        if self.incumbent is None:
+        if self.schedule is None:
             return conclude(
                 self.problem,
                 None,
@@ -144,7 +94,7 @@ class Search:
                 infeasibility=self.infeasible or self._report(proven=False),
                 proven_infeasible=self.infeasible is not None,
             )
-        return conclude(self.problem, self.incumbent, bounds=self.bounds, provenance=provenance)
+        return conclude(self.problem, self.schedule, bounds=self.bounds, provenance=provenance)
 
     def _report(self, *, proven: bool) -> Infeasibility:
         limits, problem = self.problem.limits, self.problem
@@ -165,7 +115,7 @@ class Search:
     # -- levels other than the period ------------------------------------------------------------------
 
     def _model(self, ceilings: dict[str, int], period: int | None) -> ScheduleModel:
-        return ScheduleModel(self.problem, period=period, ceilings=ceilings, hint=self.incumbent)
+        return ScheduleModel(self.problem, period=period, ceilings=ceilings, hint=self.schedule)
 
     def _minimise(self, level: str, ceilings: dict[str, int], share: float) -> None:
         problem = self.problem
@@ -175,7 +125,7 @@ class Search:
         if problem.mode == "periodic":
             period = ceilings["period"] if "period" in ceilings else self._free_period()
         allowed = dict(ceilings)
-        if self.incumbent is not None and (period is None or "period" in ceilings):
+        if self.schedule is not None and (period is None or "period" in ceilings):
             allowed[level] = self.value(level)
         lower = self.bounds[level].value if level in self.bounds else 0
         model = self._model(allowed, period)
@@ -201,7 +151,7 @@ class Search:
             self.offer(schedule, "cpsat")
         if outcome.found and valid:
             self.raise_bound(level, outcome.bound, "CP-SAT")
-        if outcome.infeasible and self.incumbent is None and valid:
+        if outcome.infeasible and self.schedule is None and valid:
             self.infeasible = self._report(proven=True)
 
     def _memory_places(self) -> int:
@@ -249,7 +199,7 @@ class Search:
         ceiling = problem.limits.period_cycles
         if ceiling is None or target <= ceiling:
             self._decode(target, [assignment.tolist()], local_search)
-        if self.interrupted or (self.incumbent is not None and not self._coupled(ceilings) and self.value("period") <= target):
+        if self.interrupted or (self.schedule is not None and not self._coupled(ceilings) and self.value("period") <= target):
             return
         self._bisect(ceilings, share)
 
@@ -276,8 +226,8 @@ class Search:
         A period that stays undecided in its share of the time is given up and longer ones are tried.
         """
         low = self.bounds["period"].value
-        high = self.value("period") if self.incumbent is not None else self._free_period()
-        found = self.incumbent is not None
+        high = self.value("period") if self.schedule is not None else self._free_period()
+        found = self.schedule is not None
         monotone = self._monotone()
         unknown = low  # periods below are infeasible, or were given up
         probe = high if monotone and not found else low
@@ -311,7 +261,7 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
         search.offer(hint, "hint")
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
-    if problem.mode == "periodic" and (modulo or search.incumbent is None):
+    if problem.mode == "periodic" and (modulo or search.schedule is None):
         clock = search.clock if search.clock.deterministic else Clock(search.clock.budget, MODULO_SHARE)
         for schedule in modulo_schedules(problem, clock, search.seed, search.observer):
             search.offer(schedule, "modulo")
