@@ -106,16 +106,31 @@ def solver_names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}))
 
 
+@runtime_checkable
+class Presets(Protocol):
+    """A solver with named settings: ``name:preset`` is one of them."""
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+    def preset(self, name: str) -> Solver:
+        """The solver with those settings; its ``spec.name`` is ``name:preset``."""
+        ...
+
+
 def load_solver(name: str) -> Solver:
-    """Import one solver.
+    """Import one solver; ``name:preset`` asks it for named settings.
 
     Raises
     ------
     InputError
-        If there is no solver of that name.
+        If there is no solver, or no preset, of that name.
     SpikepipeError
         If it cannot be imported, or is not a `Solver`.
     """
+    name, colon, preset = name.partition(":")
     entries = sorted((e for e in metadata.entry_points(group=ENTRY_POINTS) if e.name == name), key=lambda e: e.value)
     if not entries:
         raise InputError(f"there is no solver '{name}'; installed: {', '.join(solver_names()) or 'none (reinstall the package)'}")
@@ -128,7 +143,11 @@ def load_solver(name: str) -> Solver:
         raise SpikepipeError(f"solver '{name}' ({entries[0].value}) cannot be loaded: {error}") from error
     if not isinstance(solver, Solver):
         raise SpikepipeError(f"solver '{name}' ({entries[0].value}) is not a Solver: it needs 'spec' and 'solve'")
-    return solver
+    if not colon:
+        return solver
+    known = solver.presets if isinstance(solver, Presets) else ()
+    require(preset in known, f"solver '{name}' has no preset '{preset}'" + (f"; choose from {', '.join(known)}" if known else ", it has none at all"))
+    return solver.preset(preset) if isinstance(solver, Presets) else solver
 
 
 class _Recorder:

@@ -54,6 +54,11 @@ def test_installed_solvers_are_known_by_name() -> None:
         assert load_solver(name).spec.name == name
 
 
+def test_a_preset_without_presets_is_refused() -> None:
+    with pytest.raises(InputError, match="solver 'sequential' has no preset 'fast', it has none at all"):
+        load_solver("sequential:fast")
+
+
 def test_an_unknown_solver_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"there is no solver 'magic'; installed: .*sequential"):
         solve(training_problem(), "magic")

@@ -74,9 +74,9 @@ def compare(
     try:
         for count in numbers(processors, "--processors"):
             problem = build_problem(lowering, job, count)
-            baseline = _run(problem, BASELINE, effort, f"{count} processors  ")
+            baseline = _run(problem, BASELINE, job, effort, f"{count} processors  ")
             for name in names:
-                outcome = baseline if name == BASELINE else _run(problem, name, effort, f"{count} processors  ")
+                outcome = baseline if name == BASELINE else _run(problem, name, job, effort, f"{count} processors  ")
                 rows.append(_row(count, name, outcome, baseline))
     except KeyboardInterrupt:
         interrupted = True
@@ -86,22 +86,12 @@ def compare(
     return 1 if any(row.length_cycles is None for row in rows) else 0
 
 
-def _run(problem: Problem, solver: str, effort: Effort, prefix: str) -> Result | SpikepipeError:
+def _run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str) -> Result | SpikepipeError:
     """A result, or why there is none."""
-    from spikepipe_sched import solve
-    from spikepipe_sched.cli.progress import live_progress
+    from spikepipe_sched.cli.run import run
 
     try:
-        with live_progress(prefix) as observer:
-            result = solve(
-                problem,
-                solver,
-                time_limit_s=effort.time_limit,
-                deterministic_limit=effort.deterministic_limit,
-                workers=effort.workers,
-                seed=effort.seed,
-                observer=observer,
-            )
+        result = run(problem, solver, job, effort, prefix)
     except SpikepipeError as error:
         return error
     if result.provenance.interrupted:

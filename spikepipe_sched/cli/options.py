@@ -120,12 +120,21 @@ class Job:
         Largest period allowed [cycles].
     max_makespan
         Largest makespan allowed in finite mode [cycles].
+    slack
+        How much the period may exceed the least one found, such as 1%, for the sake of the
+        objectives after it: the least period is sought first, then becomes a limit.
     max_delay
         Largest gradient delay allowed in any layer [iterations].
+    max_layer_delay
+        The same for single layers, comma-separated: conv1=2,fc1=4.
     max_traffic
         Largest traffic between processors allowed per iteration, or in a whole finite run [bytes].
+    max_span
+        Largest time from an iteration's first start to its last result [cycles].
     max_memory
         Memory of every processor [bytes], in place of the platform's own.
+    unroll
+        Iterations per period: each task has so many copies, which may run on different processors.
     """
 
     mode: Literal["periodic", "finite"] = "periodic"
@@ -134,9 +143,13 @@ class Job:
     objective: str | None = None
     max_period: int | None = None
     max_makespan: int | None = None
+    slack: str | None = None
     max_delay: int | None = None
+    max_layer_delay: str | None = None
     max_traffic: int | None = None
+    max_span: int | None = None
     max_memory: int | None = None
+    unroll: int = 1
 
 
 @Parameter(name="*")
@@ -249,10 +262,30 @@ def build_problem(lowering: Lowering, job: Job, processors: int) -> Problem:
     require(job.mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
     finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if job.mode == "finite" else {}
     platform = _with_memory(lowering.platform.with_processors(processors), job.max_memory)
-    limits = Limits(period_cycles=job.max_period, makespan_cycles=job.max_makespan, delay=job.max_delay, traffic_bytes=job.max_traffic)
+    limits = Limits(
+        period_cycles=job.max_period,
+        makespan_cycles=job.max_makespan,
+        delay=job.max_delay,
+        layer_delay=_layer_delays(job.max_layer_delay),
+        traffic_bytes=job.max_traffic,
+        span_cycles=job.max_span,
+    )
     objective = tuple(part.strip() for part in job.objective.split(",")) if job.objective is not None else ()
     graph = replace(lowering, platform=platform).graph()
-    return Problem.from_graph(graph, platform, mode=job.mode, weights=job.weights, objective=objective, limits=limits, **finite)
+    return Problem.from_graph(graph, platform, mode=job.mode, weights=job.weights, unroll=job.unroll, objective=objective, limits=limits, **finite)
+
+
+def _layer_delays(text: str | None) -> tuple[tuple[str, int], ...]:
+    """``LAYER=DELAY``, comma-separated."""
+    from spikepipe_sched.errors import InputError
+
+    limits: list[tuple[str, int]] = []
+    for part in text.split(",") if text is not None else ():
+        layer, equals, delay = (word.strip() for word in part.rpartition("="))
+        if not (layer and equals and delay.isascii() and delay.isdecimal()):
+            raise InputError(f"--max-layer-delay takes LAYER=DELAY such as conv1=2,fc1=4, not '{part.strip()}'")
+        limits.append((layer, int(delay)))
+    return tuple(limits)
 
 
 def _splits(text: str | None) -> tuple[Split, ...]:
@@ -287,6 +320,26 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     if not values or min(values) < 1:
         raise InputError(f"{option} takes whole numbers of at least 1, separated by commas, not '{text}'")
     return values
+
+
+def parse_share(text: str, option: str) -> float:
+    """``0.01`` or ``1%``.
+
+    Raises
+    ------
+    InputError
+        If ``text`` is neither, or negative; the message names ``option``.
+    """
+    from spikepipe_sched.errors import InputError
+
+    number, scale = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)
+    try:
+        value = float(number) * scale
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise InputError(f"{option} takes a fraction or a percentage such as 0.01 or 1%, not '{text}'")
+    return value
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, read_lowering
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, parse_share, read_lowering
 from spikepipe_sched.cli.output import require_writable
-from spikepipe_sched.errors import InputError
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -50,22 +49,12 @@ def solve(
     json
         Print the result as JSON and nothing else.
     """
-    from spikepipe_sched import solve as run
-    from spikepipe_sched.cli.progress import live_progress
+    from spikepipe_sched.cli.run import run
 
-    threshold = None if require_gap is None else parse_gap(require_gap)
+    threshold = None if require_gap is None else parse_share(require_gap, "--require-gap")
     require_writable(output)
     problem = build_problem(read_lowering(network, training, costing), job, processors)
-    with live_progress() as observer:
-        result = run(
-            problem,
-            solver,
-            time_limit_s=effort.time_limit,
-            deterministic_limit=effort.deterministic_limit,
-            workers=effort.workers,
-            seed=effort.seed,
-            observer=observer,
-        )
+    result = run(problem, solver, job, effort)
     if json:
         print(result.to_json())
     else:
@@ -94,21 +83,3 @@ def _verdict(result: Result, threshold: float | None) -> int:
         print(f"error: the gap of {result.objectives[0].name} is {percent(result.gap)}, more than the required {percent(threshold)}", file=sys.stderr)
         return 1
     return 0
-
-
-def parse_gap(text: str) -> float:
-    """``0.01`` or ``1%``.
-
-    Raises
-    ------
-    InputError
-        If ``text`` is neither, or negative.
-    """
-    number, scale = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)
-    try:
-        value = float(number) * scale
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise InputError(f"--require-gap takes a fraction or a percentage such as 0.01 or 1%, not '{text}'")
-    return value

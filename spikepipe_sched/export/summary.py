@@ -25,6 +25,7 @@ OPTIONS: Final = {
     "makespan_cycles": "--max-makespan",
     "delay": "--max-delay",
     "traffic_bytes": "--max-traffic",
+    "span_cycles": "--max-span",
     "memory_bytes": "--max-memory",
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spikepipe_sched import Result
-from spikepipe_sched.cli.solve import parse_gap
+from spikepipe_sched.cli.options import parse_share
 from spikepipe_sched.errors import InputError
 from tests.helpers import hear_interrupts
 
@@ -54,6 +54,38 @@ def test_options_reach_the_problem(run):
     assert Result.from_json(done.out).provenance.seed == 7
 
 
+def test_limits_of_layers_and_span_and_unrolling_reach_the_problem(run):
+    done = run("solve", "tiny", "--solver", "sequential", "-P", 1, "--max-layer-delay", "fc1=3, fc2=2", "--max-span", 10**6, "--unroll", 2, "--json")
+    problem = Result.from_json(done.out).problem
+    assert problem.limits.layer_delay == (("fc1", 3), ("fc2", 2))
+    assert (problem.limits.span_cycles, problem.unroll) == (10**6, 2)
+
+
+@pytest.mark.parametrize("text", ["fc1", "fc1=", "=2", "fc1=two", "fc1=-1", "fc1=2,"])
+def test_limits_of_layers_that_say_nothing(run, text):
+    done = run("solve", "tiny", *QUICK, "--max-layer-delay", text)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "LAYER=DELAY" in done.err
+
+
+def test_slack_trades_period_for_what_comes_after_it(run):
+    """The least period becomes a limit and the last objective; delays can only fall."""
+    common = ("solve", "tiny", "--solver", "cpsat", "-P", 3, "--windows", 2, "--deterministic-limit", 4, "--json")
+    tight, loose = (Result.from_json(run(*common, *more).out) for more in ((), ("--slack", "10%")))
+    assert tight.metrics is not None
+    assert loose.metrics is not None
+    assert tight.problem.objective[0] == "period"
+    assert loose.problem.objective == ("delay", "traffic", "memory", "period")
+    assert loose.problem.limits.period_cycles == tight.metrics.length_cycles * 11 // 10
+    assert loose.metrics.length_cycles <= loose.problem.limits.period_cycles
+    assert loose.metrics.total_delay <= tight.metrics.total_delay
+
+
+def test_slack_needs_the_period_first(run):
+    done = run("solve", "tiny", *QUICK, "--slack", "1%", "--objective", "delay,period")
+    assert (done.code, done.err) == (2, "error: slack needs a periodic problem whose first objective is the period\n")
+
+
 def test_network_from_a_file_and_another_input_shape(run, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('name = "mine"\ninput_shape = [24]\ntime_steps = 8\n[[layers]]\nname = "fc"\nkind = "linear"\nout_features = 4\nneuron = "lif"\n')
@@ -87,13 +119,13 @@ def test_gap_that_is_kept_is_code_0(run):
 
 @pytest.mark.parametrize(("text", "value"), [("0.01", 0.01), ("1%", 0.01), ("0", 0.0), (" 2.5 %", 0.025)])
 def test_gap_as_fraction_or_percentage(text, value):
-    assert parse_gap(text) == pytest.approx(value)
+    assert parse_share(text, "--slack") == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "%", "one", "-1", "nan", "inf"])
 def test_gap_that_is_none(text):
-    with pytest.raises(InputError, match="--require-gap"):
-        parse_gap(text)
+    with pytest.raises(InputError, match="--slack takes"):
+        parse_share(text, "--slack")
 
 
 BAD_TOML = 'name = "x"\ninput_shape = [24\n'
