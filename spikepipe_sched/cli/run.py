@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_sched.cli.options import Effort, Job, parse_share
 
@@ -19,7 +19,7 @@ def run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str = "
     from spikepipe_sched.slack import within_slack
 
     slack = None if job.slack is None else parse_share(job.slack, "--slack")
-    spend = {"time_limit_s": effort.time_limit, "deterministic_limit": effort.deterministic_limit, "workers": effort.workers, "seed": effort.seed}
+    spend: dict[str, Any] = {"time_limit_s": effort.time_limit, "deterministic_limit": effort.deterministic_limit, "workers": effort.workers, "seed": effort.seed}
     hint = None
     with live_progress(prefix) as observer:
         if slack is not None:
