@@ -136,7 +136,7 @@ class Processor:
     memory_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Problem:
     """What a solver sees.
 

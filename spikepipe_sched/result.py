@@ -9,8 +9,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from spikepipe_sched import bounds as combinatorial
+from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound
-from spikepipe_sched.check import Metrics, Violation, metrics, violations
+from spikepipe_sched.check import Metrics, Violation
 from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import SpikepipeError
 
@@ -174,10 +175,10 @@ def conclude(
         status = Status.INFEASIBLE if proven_infeasible else Status.UNKNOWN
         return Result(problem=problem, status=status, schedule=None, metrics=None, objectives=(), provenance=provenance, infeasibility=infeasibility)
     schedule = schedule.normalised()
-    wrong = violations(problem, schedule)
-    if wrong:
-        raise InvalidSchedule(provenance.solver, wrong)
-    figures = metrics(problem, schedule)
+    found = assess(problem, schedule)
+    if found.violations or found.metrics is None:
+        raise InvalidSchedule(provenance.solver, found.violations)
+    figures = found.metrics
     levels: list[ObjectiveValue] = []
     for name in problem.objective:
         value = figures.value(name)

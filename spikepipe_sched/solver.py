@@ -158,11 +158,10 @@ class _Recorder:
         self.best: tuple[tuple[int, ...], Schedule] | None = None
 
     def __call__(self, progress: Progress) -> None:
-        from spikepipe_sched.check import metrics, violations
+        from spikepipe_sched.assess import assess
 
-        if progress.schedule is not None and not violations(self.problem, progress.schedule):
-            figures = metrics(self.problem, progress.schedule)
-            key = tuple(figures.value(name) for name in self.problem.objective)
+        if progress.schedule is not None and not (found := assess(self.problem, progress.schedule)).violations:
+            key = found.key(self.problem)
             if self.best is None or key < self.best[0]:
                 self.best = (key, progress.schedule)
         if self.observer is not None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
+from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound, best
-from spikepipe_sched.check import violations
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Observer, Progress
-from spikepipe_solvers.finish import objective_key
 
 
 class Incumbent:
@@ -38,9 +37,10 @@ class Incumbent:
     def offer(self, schedule: Schedule, by: str) -> bool:
         """Keep a schedule if it passes the check and beats the incumbent."""
         schedule = schedule.normalised()
-        if violations(self.problem, schedule):
+        found = assess(self.problem, schedule)
+        if found.violations:
             return False
-        key = objective_key(self.problem, schedule)
+        key = found.key(self.problem)
         if self.schedule is not None and key >= self.key:
             return False
         self.schedule, self.key, self.winner = schedule, key, by
