@@ -1,8 +1,8 @@
 """Schedule the training of spiking neural networks on systolic arrays.
 
 In the order the data flows: `load_network`, `from_torch` and `load_platform` read, `lower` makes
-the task graph, `Problem` compiles it, `solve` schedules it, `check` verifies, `Result` holds what
-came out, and `gantt` draws it. Names load on first use, so importing the package costs nothing.
+the task graph, `Problem` compiles it, `solve` schedules it, `check` verifies, `simulate` replays,
+`Result` holds what came out, and `gantt` draws it. Names load on first use, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.problem import Limits, Problem
     from spikepipe_sched.result import Result, Status
     from spikepipe_sched.schedule import Schedule
+    from spikepipe_sched.simulate import Simulation, simulate
     from spikepipe_sched.solver import Budget, Progress, Solver, SolverSpec, solve, solver_names
     from spikepipe_sched.training import TrainingSetup
 
@@ -64,6 +65,7 @@ _WHERE = {
     "metrics": "check",
     "Metrics": "check",
     "Violation": "check",
+    "Simulation": "simulate",
     "Result": "result",
     "Status": "result",
     "cost_table": "export.costs",
@@ -89,6 +91,7 @@ __all__ = [
     "RepairWarning",
     "Result",
     "Schedule",
+    "Simulation",
     "Solver",
     "SolverSpec",
     "SpikepipeError",
@@ -111,6 +114,7 @@ __all__ = [
     "metrics",
     "roofline",
     "save_network",
+    "simulate",
     "solve",
     "solver_names",
     "violations",
@@ -119,7 +123,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    if name in ("lower", "check", "cost"):  # steps that share their name with their module (see step.py), and a package of functions
+    if name in ("lower", "check", "simulate", "cost"):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'spikepipe_sched' has no attribute '{name}'")

@@ -2,7 +2,8 @@
 
 Independent of every solver. `violations` lists all that is wrong; `metrics` recomputes every
 figure from the problem and the schedule alone. With K = ``unroll`` and the period L (cycles per K
-iterations), copy i of a task in iteration K*q + i starts at ``start + q*L``.
+iterations), copy i of a task in iteration K*q + i starts at ``start + q*L``. Where the platform
+declares shared links, every transfer has a start too, and occupies its links.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from spikepipe_sched.memory import peak_memory
 from spikepipe_sched.problem import MAX_TIME
 from spikepipe_sched.step import callable_module
 from spikepipe_sched.traffic import flows, link_loads, traffic_bytes
+from spikepipe_sched.transfers import Transfers, arrivals, link_name, links, shared, transfers
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -110,8 +112,25 @@ def durations(problem: Problem, schedule: Schedule) -> Ints:
     return problem.instance.duration[np.arange(problem.instance.size), schedule.processor]
 
 
+def transfer_structure(problem: Problem, schedule: Schedule) -> list[Violation]:
+    """A start for every transfer where links are shared, and for none where they are not."""
+    given = schedule.transfers
+    if not shared(problem):
+        wrong = given is not None
+        return [Violation(kind="transfers", message="the schedule says when transfers start, but the platform's links are not shared")] if wrong else []
+    size = transfers(problem, schedule.processor).size
+    if given is None:
+        message = f"{size} transfers share links, but the schedule does not say when they start"
+        return [Violation(kind="transfers", message=message)] if size else []
+    if len(given) != size:
+        return [Violation(kind="transfers", message=f"the schedule has {len(given)} transfers, its placement {size}")]
+    if size and not 0 <= int(given.min()) <= int(given.max()) <= MAX_TIME:
+        return [Violation(kind="transfers", message=f"transfers start between {given.min()} and {given.max()}, not within 0 and {MAX_TIME}")]
+    return []
+
+
 def structure_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
-    """Length, processors, eligibility, negative starts, placement of micro-batches, mode."""
+    """Length, processors, eligibility, negative starts, placement of micro-batches, mode, presence of transfers."""
     instance = problem.instance
     if len(schedule.start) != instance.size:
         return [Violation(kind="tasks", message=f"the schedule has {len(schedule.start)} entries, the problem {instance.size}")]
@@ -130,7 +149,7 @@ def structure_violations(problem: Problem, schedule: Schedule) -> list[Violation
             )
             for v in bad
         ]
-    found: list[Violation] = []
+    found = transfer_structure(problem, schedule)
     for v in np.flatnonzero(durations(problem, schedule) < 0).tolist():
         name = copy_name(problem, v)
         found.append(Violation(kind="eligibility", message=f"{name} cannot run on {problem.processors[int(schedule.processor[v])].name}", tasks=(name,)))
@@ -146,23 +165,12 @@ def structure_violations(problem: Problem, schedule: Schedule) -> list[Violation
 
 
 def overlap_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
-    """No two tasks of a processor at the same time, modulo the period; zero-cycle tasks take no part."""
-    duration, found = durations(problem, schedule), list[Violation]()
+    """No two tasks of a processor, or transfers of a shared link, at once, modulo the period; zero-cycle tasks take no part."""
+    duration, found = durations(problem, schedule), link_violations(problem, schedule)
     period = schedule.period
     for p, processor in enumerate(problem.processors):
         here = np.flatnonzero((schedule.processor == p) & (duration > 0))
-        if not here.size:
-            continue
-        phase = schedule.start[here] % period if period is not None else schedule.start[here]
-        order = np.lexsort((here, phase))
-        here, phase = here[order], phase[order]
-        end = phase + duration[here]
-        latest = np.maximum.accumulate(end)
-        holder = np.maximum.accumulate(np.where(end == latest, np.arange(len(here)), 0))
-        pairs = [(int(here[holder[i - 1]]), int(here[i])) for i in np.flatnonzero(phase[1:] < latest[:-1]) + 1]
-        if period is not None and int(latest[-1]) > int(phase[0]) + period:
-            pairs.append((int(here[holder[-1]]), int(here[0])))
-        for u, v in pairs:
+        for u, v in overlapping(here, schedule.start[here], duration[here], period):
             first, second = copy_name(problem, u), copy_name(problem, v)
             modulo = f" modulo {period}" if period is not None else ""
             what = f"{first} is longer than the period {period}" if u == v else f"{first} and {second} overlap on {processor.name}{modulo}"
@@ -170,13 +178,78 @@ def overlap_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
     return found
 
 
+def overlapping(here: Ints, start: Ints, duration: Ints, period: int | None) -> list[tuple[int, int]]:
+    """Pairs of ``here`` that are busy at the same time, modulo the period; one with itself if it is longer."""
+    if not here.size:
+        return []
+    phase = start % period if period is not None else start
+    order = np.lexsort((here, phase))
+    here, phase = here[order], phase[order]
+    end = phase + duration[order]
+    latest = np.maximum.accumulate(end)
+    holder = np.maximum.accumulate(np.where(end == latest, np.arange(len(here)), 0))
+    pairs = [(int(here[holder[i - 1]]), int(here[i])) for i in np.flatnonzero(phase[1:] < latest[:-1]) + 1]
+    if period is not None and int(latest[-1]) > int(phase[0]) + period:
+        pairs.append((int(here[holder[-1]]), int(here[0])))
+    return pairs
+
+
+def transfer_name(problem: Problem, sent: Transfers, t: int) -> str:
+    """``conv1.out from p0 to p1``, with ``#i`` where there are several copies."""
+    iteration = f"#{sent.copy[t]}" if problem.micro_batches > 1 else ""
+    sender, receiver = problem.processors[int(sent.sender[t])].name, problem.processors[int(sent.receiver[t])].name
+    return f"{problem.tensors[int(sent.tensor[t])]}{iteration} from {sender} to {receiver}"
+
+
+def _producers(problem: Problem, sent: Transfers, *which: int) -> tuple[str, ...]:
+    """Names of the tasks whose results the transfers carry."""
+    return tuple(copy_name(problem, int(v)) for v in np.unique(sent.flow.source[np.isin(sent.carrier, which)]))
+
+
+def link_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
+    """No two transfers on a shared link at the same time, modulo the period."""
+    if schedule.transfers is None:
+        return []
+    sent, start, found = transfers(problem, schedule.processor), schedule.transfers, list[Violation]()
+    sharing = problem.interconnect.sharing
+    held = links(sharing, len(problem.processors), sent)
+    order = np.argsort(held.ravel(), kind="stable")
+    used, first = np.unique(held.ravel()[order], return_index=True)
+    for link, here in zip(used.tolist(), np.split(order // held.shape[1], first)[1:], strict=True):
+        for t, u in overlapping(here, start[here], sent.cycles[here], schedule.period):
+            first, second = transfer_name(problem, sent, t), transfer_name(problem, sent, u)
+            modulo = f" modulo {schedule.period}" if schedule.period is not None else ""
+            on = link_name(problem, sharing, link)
+            what = f"{first} is longer than the period {schedule.period}" if t == u else f"{first} and {second} overlap on {on}{modulo}"
+            found.append(Violation(kind="link", message=what, tasks=_producers(problem, sent, t, u)))
+    return found
+
+
+def release_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
+    """Every transfer over shared links starts when all it carries is there."""
+    if schedule.transfers is None:
+        return []
+    sent, start, found = transfers(problem, schedule.processor), schedule.transfers, list[Violation]()
+    release = sent.releases(schedule.start + durations(problem, schedule))
+    for t in np.flatnonzero(start < release).tolist():
+        message = f"{transfer_name(problem, sent, t)} starts at {start[t]}, but is complete only at {release[t]}"
+        found.append(Violation(kind="transfer", message=message, tasks=_producers(problem, sent, t)))
+    return found
+
+
 def precedence_violations(problem: Problem, schedule: Schedule) -> list[Violation]:
-    """Every edge of fixed distance: s_v + distance * period >= s_u + c_u + lag + transfer."""
+    """Every edge of fixed distance: s_v + distance * period >= s_u + c_u + lag + transfer.
+
+    Over shared links every transfer starts after its producers, and every reader after its arrival.
+    """
     instance, duration = problem.instance, durations(problem, schedule)
     u, v = instance.source, instance.target
-    ready = schedule.start[u] + duration[u] + instance.lag + np.where(schedule.processor[u] != schedule.processor[v], instance.transfer, 0)
+    if shared(problem):
+        ready = arrivals(problem, schedule)[: len(u)]
+    else:
+        ready = schedule.start[u] + duration[u] + instance.lag + np.where(schedule.processor[u] != schedule.processor[v], instance.transfer, 0)
     start = schedule.start[v] + instance.distance * (schedule.period or 0)
-    found: list[Violation] = []
+    found = release_violations(problem, schedule)
     for e in np.flatnonzero(start < ready).tolist():
         first, second = copy_name(problem, int(u[e])), copy_name(problem, int(v[e]))
         later = f" of {instance.distance[e]} periods later" if instance.distance[e] else ""
@@ -208,6 +281,8 @@ def layer_delays(problem: Problem, schedule: Schedule) -> tuple[Ints, Ints]:
     reads_forward = np.array([kind == "F" for kind in problem.tasks.kinds], dtype=bool)[instance.delay_target]
     apart = schedule.processor[u][:, :, None] != schedule.processor[v][:, None, :]
     ready = (schedule.start + duration)[u][:, :, None] + instance.delay_lag[:, None, None] + np.where(apart, instance.delay_transfer[:, None, None], 0)
+    if shared(problem):  # then K = 1
+        ready = arrivals(problem, schedule)[len(instance.source) :, None, None]
     periods = -((schedule.start[v][:, None, :] - ready) // schedule.period)
     least = periods * k + copies[None, None, :] - copies[None, :, None]  # (m, K update, K reader)
 

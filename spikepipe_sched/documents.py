@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
+from spikepipe_sched.platform import Sharing
 from spikepipe_sched.problem import MAX_INT
 
 RESULT_SCHEMA: Final = "spikepipe-sched/result/1"
@@ -35,11 +36,17 @@ class ProcessorDocument(Document, frozen=True):
     memory_bytes: Annotated[Positive | None, Meta(description="Size of its memory [bytes]; null: unlimited.")]
 
 
-class InterconnectDocument(Document, frozen=True):
+class InterconnectDocument(Document, frozen=True, omit_defaults=True):
     """Uniform links: sending b > 0 bytes takes latency + ceil(b / bandwidth) cycles."""
 
     latency_cycles: Annotated[Number, Meta(description="Time before the first byte arrives [cycles].")]
     bandwidth_bytes_per_cycle: Annotated[Positive, Meta(description="Bytes a link carries in a cycle [bytes/cycle].")]
+    sharing: Annotated[
+        Sharing,
+        Meta(
+            description="What a transfer holds for ceil(b / bandwidth) cycles: nothing (none), the one medium (bus), the sender's and the receiver's port (ports), or the pair's own link (pairs)."
+        ),
+    ] = "none"
 
 
 class TensorDocument(Document, frozen=True):
@@ -133,11 +140,25 @@ class ScheduledTaskDocument(Document, frozen=True):
     duration_cycles: Annotated[Number, Meta(description="Duration there [cycles].")]
 
 
-class ScheduleDocument(Document, frozen=True):
-    """A processor and a start for every task copy."""
+class ScheduledTransferDocument(Document, frozen=True):
+    """When one tensor goes from one processor to another, over links that are shared."""
+
+    tensor: Annotated[str, Meta(description="Name of the tensor.")]
+    copy: Annotated[Number, Meta(description="Which copy: the iteration that produces it; 0 of a sum over micro-batches [index from 0].")]
+    source: Annotated[str, Meta(description="Name of the sending processor.")]
+    target: Annotated[str, Meta(description="Name of the receiving processor.")]
+    start_cycles: Annotated[Number, Meta(description="Start [cycles]; in periodic mode that of what its first iteration produces.")]
+    duration_cycles: Annotated[Positive, Meta(description="Time it holds its links, without the latency [cycles].")]
+
+
+class ScheduleDocument(Document, frozen=True, omit_defaults=True):
+    """A processor and a start for every task copy, and a start for every transfer where links are shared."""
 
     period_cycles: Annotated[Positive | None, Meta(description="Time after which everything repeats, over `unroll` iterations [cycles]; null: finite.")]
     tasks: tuple[ScheduledTaskDocument, ...]
+    transfers: Annotated[
+        tuple[ScheduledTransferDocument, ...] | None, Meta(description="Everything that crosses between processors, once; null where links are not shared.")
+    ] = None
 
 
 class ObjectiveDocument(Document, frozen=True):

@@ -7,6 +7,10 @@ of the last reader, wherever that is (U's end), and on a receiving processor fro
 last producer that sends to it. With delays a reader runs iterations later than the producer, so a
 tensor may live longer than a period: then several iterations' copies are alive at once.
 
+Where links are shared a transfer may have to wait: the sender keeps the tensor until the last
+transfer of the edge has really arrived. The receiver sets the space aside from the producer's end
+as before, so that no schedule needs less memory than the same one would without sharing.
+
 In finite mode weights and optimizer state are not produced within the run: they lie on the
 update's processor all the time, and where F and B read them from 0 to their last reader's end.
 """
@@ -19,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.traffic import Flows
+from spikepipe_sched.transfers import arrivals, shared
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -35,7 +40,8 @@ def lifetimes(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[Ints, 
     apart = sender != receiver
     read_until = end[flow.target] + flow.distance * (schedule.period or 0)
     # At the sender: until local readers and transfers end; a sum, until its reader ends anywhere.
-    keep_until = np.where(apart & ~flow.summed, end[flow.source] + flow.arrival, read_until)
+    sent = np.maximum(end[flow.source], arrivals(problem, schedule)[flow.dependence]) if shared(problem) else end[flow.source] + flow.arrival
+    keep_until = np.where(apart & ~flow.summed, sent, read_until)
     here = _grouped((flow.tensor, flow.copy, sender), start[flow.source], keep_until, latest_begin=False)
     away = _grouped((flow.tensor[apart], flow.copy[apart], sender[apart], receiver[apart]), end[flow.source][apart], read_until[apart], latest_begin=True)
     rows = [

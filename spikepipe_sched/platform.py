@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Final, Literal
 
-from spikepipe_sched.errors import InputError, is_whole, require
+from spikepipe_sched.errors import InputError, is_whole, require, require_one_of
 
 #: Most processors of a platform made by `Platform.with_processors`.
 MAX_PROCESSORS: Final = 4096
 
 Dataflow = Literal["os", "ws", "is", "auto"]
+Sharing = Literal["none", "bus", "ports", "pairs"]
+#: How transfers may share links; see `Interconnect`.
+SHARINGS: Final[tuple[Sharing, ...]] = ("none", "bus", "ports", "pairs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +110,24 @@ class SystolicArray:
 class Interconnect:
     """Uniform links between processors.
 
-    Sending b > 0 bytes takes ``latency_cycles + ceil(b / bandwidth_bytes_per_cycle)`` cycles; it
-    overlaps with computation and with other transfers.
+    Sending b > 0 bytes takes ``latency_cycles + ceil(b / bandwidth_bytes_per_cycle)`` cycles and
+    overlaps with computation.
+
+    Parameters
+    ----------
+    sharing
+        What a transfer holds for its ceil(b / bandwidth) cycles (not during the latency), one
+        transfer at a time: nothing (``none``, transfers never wait for each other), the one medium
+        of all processors (``bus``), the sending port of its sender and the receiving port of its
+        receiver (``ports``), or the link of its own for each ordered pair of processors (``pairs``).
     """
 
     latency_cycles: int = 0
     bandwidth_bytes_per_cycle: int = 64
+    sharing: Sharing = "none"
 
     def __post_init__(self) -> None:
+        require_one_of("interconnect", "sharing", self.sharing, SHARINGS)
         require(self.latency_cycles >= 0, f"interconnect: latency_cycles must not be negative, got {self.latency_cycles}")
         require(self.bandwidth_bytes_per_cycle >= 1, f"interconnect: bandwidth_bytes_per_cycle must be at least 1, got {self.bandwidth_bytes_per_cycle}")
 

@@ -86,7 +86,7 @@ def problem_document(problem: Problem) -> ProblemDocument:
             ProcessorDocument(name=p.name, kind=problem.classes[p.kind], processing_elements=p.processing_elements, memory_bytes=p.memory_bytes)
             for p in problem.processors
         ),
-        interconnect=InterconnectDocument(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle),
+        interconnect=InterconnectDocument(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle, sharing=link.sharing),
         tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, numbers(problem.tensor_bytes), strict=True)),
         tasks=_task_documents(problem),
         edges=_edge_documents(problem),
@@ -178,7 +178,7 @@ def problem_from_document(document: ProblemDocument, path: str = "$.problem") ->
             tensor_bytes=ints([tensor.bytes for tensor in document.tensors]),
             classes=document.classes,
             processors=processors,
-            interconnect=Interconnect(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle),
+            interconnect=Interconnect(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle, sharing=link.sharing),
             unroll=document.unroll,
             micro_batches=document.micro_batches,
             weights=document.weights,

@@ -25,10 +25,11 @@ from spikepipe_sched.documents import (
     ResultDocument,
     ScheduleDocument,
     ScheduledTaskDocument,
+    ScheduledTransferDocument,
 )
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.files import MAX_BYTES, read_limited, write_atomically
-from spikepipe_sched.problem import MAX_INT, Problem
+from spikepipe_sched.problem import MAX_INT, Ints, Problem
 from spikepipe_sched.problem_document import (
     cost_term_documents,
     cost_terms,
@@ -42,6 +43,7 @@ from spikepipe_sched.problem_document import (
 )
 from spikepipe_sched.result import Infeasibility, ObjectiveValue, Provenance, Result, Status
 from spikepipe_sched.schedule import Schedule
+from spikepipe_sched.transfers import shared, transfers
 
 __all__ = ["json_schema", "load_result", "result_from_json", "result_to_json", "write_atomically"]
 
@@ -178,7 +180,8 @@ def _real(value: float | None) -> float | None:
 def _schedule_document(problem: Problem, schedule: Schedule) -> ScheduleDocument:
     instance = problem.instance
     duration = durations(problem, schedule)
-    latest = max(int(schedule.start.max()), schedule.period or 0)
+    sent = schedule.transfers if schedule.transfers is not None else np.zeros(0, dtype=np.int64)
+    latest = max(int(schedule.start.max()), int(sent.max(initial=0)), schedule.period or 0)
     require(latest <= MAX_INT, f"the schedule is too long to be written: {latest} cycles, at most {MAX_INT}")
     rows = zip(numbers(instance.task), numbers(instance.copy), numbers(schedule.processor), numbers(schedule.start), numbers(duration), strict=True)
     return ScheduleDocument(
@@ -189,6 +192,17 @@ def _schedule_document(problem: Problem, schedule: Schedule) -> ScheduleDocument
             )
             for task, copy, p, start, cycles in rows
         ),
+        transfers=None if schedule.transfers is None else _transfer_documents(problem, schedule.processor, schedule.transfers),
+    )
+
+
+def _transfer_documents(problem: Problem, processor: Ints, start: Ints) -> tuple[ScheduledTransferDocument, ...]:
+    sent = transfers(problem, processor)
+    require(len(start) == sent.size, f"the schedule has {len(start)} transfers, its placement {sent.size}")
+    names = [p.name for p in problem.processors]
+    return tuple(
+        ScheduledTransferDocument(tensor=problem.tensors[t], copy=copy, source=names[p], target=names[q], start_cycles=begin, duration_cycles=cycles)
+        for (t, copy, p, q), begin, cycles in zip(sent.rows(), numbers(start), numbers(sent.cycles), strict=True)
     )
 
 
@@ -268,7 +282,39 @@ def _schedule(problem: Problem, document: ScheduleDocument) -> Schedule:
         v = int(missing[0])
         more = f" (and {missing.size - 1} more)" if missing.size > 1 else ""
         raise fail("$.schedule.tasks", f"task '{names[int(instance.task[v])]}', copy {instance.copy[v]}, is missing{more}")
-    return Schedule(processor=processor, start=start, period=document.period_cycles)
+    sent = None if document.transfers is None else _transfer_starts(problem, processor, document.transfers)
+    return Schedule(processor=processor, start=start, period=document.period_cycles, transfers=sent)
+
+
+def _transfer_starts(problem: Problem, processor: Ints, documents: tuple[ScheduledTransferDocument, ...]) -> Ints:
+    """Starts in the order of `transfers`; each must be there exactly once."""
+    at = "$.schedule.transfers"
+    if not shared(problem):
+        raise fail(at, "the interconnect's links are not shared, so transfers have no times of their own")
+    tensors, processors = {name: i for i, name in enumerate(problem.tensors)}, {p.name: i for i, p in enumerate(problem.processors)}
+    sent = transfers(problem, processor)
+    expected = {key: i for i, key in enumerate(sent.rows())}
+    start = np.full(sent.size, -1, dtype=np.int64)
+    for i, entry in enumerate(documents):
+        path = f"{at}[{i}]"
+        tensor = lookup(tensors, entry.tensor, f"{path}.tensor", "tensor")
+        ends = lookup(processors, entry.source, f"{path}.source", "processor"), lookup(processors, entry.target, f"{path}.target", "processor")
+        t = expected.get((tensor, entry.copy, *ends), -1)
+        what = f"'{entry.tensor}', copy {entry.copy}, from '{entry.source}' to '{entry.target}'"
+        if t < 0:
+            raise fail(path, f"with these places of the tasks nothing sends {what}")
+        if start[t] >= 0:
+            raise fail(path, f"{what} is there already")
+        if int(sent.cycles[t]) != entry.duration_cycles:
+            raise fail(f"{path}.duration_cycles", f"{entry.duration_cycles}, but '{entry.tensor}' takes {sent.cycles[t]} cycles")
+        start[t] = entry.start_cycles
+    missing = np.flatnonzero(start < 0)
+    if missing.size:
+        t = int(missing[0])
+        more = f" (and {missing.size - 1} more)" if missing.size > 1 else ""
+        ends = problem.processors[int(sent.sender[t])].name, problem.processors[int(sent.receiver[t])].name
+        raise fail(at, f"'{problem.tensors[int(sent.tensor[t])]}', copy {sent.copy[t]}, from '{ends[0]}' to '{ends[1]}' is missing{more}")
+    return start
 
 
 def _metrics(problem: Problem, document: MetricsDocument) -> Metrics:

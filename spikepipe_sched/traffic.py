@@ -20,12 +20,30 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dependences:
+    """All edges between copies, x rows: those of fixed distance in the instance's order, then the delayed ones.
+
+    ``source``, ``target`` (x,) task copies; ``distance`` (x,) in periods; ``lag``, ``transfer`` (x,)
+    in cycles, the transfer if the ends lie apart; ``edge`` (x,) the problem's edge.
+    """
+
+    source: Ints
+    target: Ints
+    distance: Ints
+    lag: Ints
+    transfer: Ints
+    edge: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flows:
     """Data movements of an instance: one row per (edge between copies, tensor); f rows.
 
     ``source``, ``target`` (f,) task copies; ``tensor`` (f,) its index; ``copy`` (f,) which copy of
     the tensor; ``arrival`` (f,) cycles from the end of the source to the tensor's arrival on another
-    processor; ``distance`` (f,) in periods; ``summed`` (f,) whether producers share the tensor.
+    processor, if no link is shared; ``lag`` (f,) cycles from the end of the source to its result;
+    ``distance`` (f,) in periods; ``summed`` (f,) whether producers share the tensor; ``dependence``
+    (f,) the row of `Dependences` that it belongs to.
     """
 
     source: Ints
@@ -33,17 +51,19 @@ class Flows:
     tensor: Ints
     copy: Ints
     arrival: Ints
+    lag: Ints
     distance: Ints
     summed: NDArray[np.bool_]
+    dependence: Ints
 
 
-def flows(problem: Problem, forward_delay: Ints, backward_delay: Ints) -> Flows:
-    """All data movements, weights included, under the given delays, (layers,) each.
+def dependences(problem: Problem, forward_delay: Ints, backward_delay: Ints) -> Dependences:
+    """All edges between copies under the given delays, (layers,) each.
 
     Update copy i is read by reader copy (i + D) mod K, floor((i + D) / K) periods later, with the
     backward delay for readers other than F.
     """
-    instance, edges, k = problem.instance, problem.edges, problem.unroll
+    instance, k = problem.instance, problem.unroll
     copies = np.arange(k)
     is_forward = np.array([problem.tasks.kinds[t] == "F" for t in instance.delay_target.tolist()], dtype=bool)
     delay = np.where(is_forward, forward_delay[instance.delay_layer], backward_delay[instance.delay_layer])
@@ -51,24 +71,38 @@ def flows(problem: Problem, forward_delay: Ints, backward_delay: Ints) -> Flows:
     source = np.concatenate([instance.source, (instance.delay_source[:, None] * k + copies).ravel()])
     target = np.concatenate([instance.target, (instance.delay_target[:, None] * k + later % k).ravel()])
     distance = np.concatenate([instance.distance, (later // k).ravel()])
-    edge = np.concatenate([instance.edge, np.repeat(instance.delay_edge, k)])
-    arrival = np.concatenate([instance.lag + instance.transfer, np.repeat(instance.delay_lag + instance.delay_transfer, k)])
+    return Dependences(
+        source=source,
+        target=target,
+        distance=distance,
+        lag=np.concatenate([instance.lag, np.repeat(instance.delay_lag, k)]),
+        transfer=np.concatenate([instance.transfer, np.repeat(instance.delay_transfer, k)]),
+        edge=np.concatenate([instance.edge, np.repeat(instance.delay_edge, k)]),
+    )
 
-    per_edge = edges.tensor_ptr[edge + 1] - edges.tensor_ptr[edge]
-    row = np.repeat(np.arange(len(edge)), per_edge)
+
+def flows(problem: Problem, forward_delay: Ints, backward_delay: Ints) -> Flows:
+    """All data movements, weights included, under the given delays, (layers,) each."""
+    instance, edges = problem.instance, problem.edges
+    rows = dependences(problem, forward_delay, backward_delay)
+    per_edge = edges.tensor_ptr[rows.edge + 1] - edges.tensor_ptr[rows.edge]
+    row = np.repeat(np.arange(len(rows.edge)), per_edge)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(per_edge) - per_edge, per_edge)
-    tensor = edges.tensor[edges.tensor_ptr[edge[row]] + offset]
+    tensor = edges.tensor[edges.tensor_ptr[rows.edge[row]] + offset]
     # In finite mode the one update sums over micro-batches: one gradient, not one per copy.
     single = np.array([problem.mode == "finite" and kind == "U" for kind in problem.tasks.kinds], dtype=bool)
-    to_single = single[instance.task[target[row]]]
+    source, target = rows.source[row], rows.target[row]
+    to_single = single[instance.task[target]]
     return Flows(
-        source=source[row],
-        target=target[row],
+        source=source,
+        target=target,
         tensor=tensor,
-        copy=np.where(to_single, 0, instance.copy[source[row]]),
-        arrival=np.maximum(arrival[row], 0),
-        distance=distance[row],
+        copy=np.where(to_single, 0, instance.copy[source]),
+        arrival=np.maximum(rows.lag + rows.transfer, 0)[row],
+        lag=rows.lag[row],
+        distance=rows.distance[row],
         summed=to_single | _shared(problem)[tensor],
+        dependence=row,
     )
 
 

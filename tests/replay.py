@@ -23,7 +23,7 @@ class Movement:
     produced_in: int
     producer: tuple[int, int]
     reader: tuple[int, int]
-    arrival: int
+    arrival: int  # from the producer's end to the arrival of all that its edge carries
     summed: bool
 
 
@@ -36,6 +36,7 @@ class Replay:
         self.copies = problem.unroll if self.periodic else problem.micro_batches
         self.iterations = ITERATIONS if self.periodic else problem.micro_batches
         self.middle = ITERATIONS // 3 // self.copies * self.copies
+        self._sent: dict[tuple[int, int, int, int], tuple[int, int]] | None = None
 
     def single(self, task: int) -> bool:
         """Whether all micro-batches share one run of the task."""
@@ -68,6 +69,78 @@ class Replay:
         edges = self.problem.edges
         return edges.tensor[edges.tensor_ptr[edge] : edges.tensor_ptr[edge + 1]].tolist()
 
+    def ready(self, edge: int, producer: tuple[int, int], reader: tuple[int, int]) -> int:
+        """When what the edge carries is there."""
+        there = self.end(producer) + int(self.problem.edges.lag[edge])
+        if self.processor(producer) == self.processor(reader):
+            return there
+        if self.problem.interconnect.sharing == "none":
+            return there + self.transfer(edge)
+        return max([there, *(self._arrival(tensor, producer, reader) for tensor in self.tensors(edge) if self.problem.tensor_bytes[tensor])])
+
+    def _arrival(self, tensor: int, producer: tuple[int, int], reader: tuple[int, int]) -> int:
+        """When the shared link has brought a tensor."""
+        start, cycles = self._sending(tensor, producer, reader)
+        return start + cycles + self.problem.interconnect.latency_cycles
+
+    def _sending(self, tensor: int, producer: tuple[int, int], reader: tuple[int, int]) -> tuple[int, int]:
+        """Start and cycles of the transfer."""
+        made = 0 if self.single(reader[0]) else producer[1]
+        ends = self.processor(producer), self.processor(reader)
+        if not self.periodic:
+            return self.sent()[tensor, made, *ends]
+        start, cycles = self.sent()[tensor, 0, *ends]
+        return start + made * (self.schedule.period or 0), cycles
+
+    def sent(self) -> dict[tuple[int, int, int, int], tuple[int, int]]:
+        """Start and cycles of everything that crosses, by tensor, iteration that makes it (periodic: the first), sender and receiver."""
+        if self._sent is None:
+            edges, crossing = self.problem.edges, set[tuple[int, int, int, int]]()
+            for e in range(len(edges.source)):
+                for producer, reader in self._pairs(e):
+                    here, there = self.processor(producer), self.processor(reader)
+                    made = 0 if self.periodic or self.single(reader[0]) else producer[1]
+                    crossing |= {(t, made, here, there) for t in self.tensors(e) if self.problem.tensor_bytes[t] and here != there}
+            planned = [] if self.schedule.transfers is None else self.schedule.transfers.tolist()
+            bandwidth = self.problem.interconnect.bandwidth_bytes_per_cycle
+            self._sent = {key: (start, -(-int(self.problem.tensor_bytes[key[0]]) // bandwidth)) for key, start in zip(sorted(crossing), planned, strict=True)}
+        return self._sent
+
+    def _pairs(self, edge: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Producing and reading runs of an edge in all iterations; delayed readers one iteration later."""
+        edges = self.problem.edges
+        u, v, delayed = int(edges.source[edge]), int(edges.target[edge]), int(edges.delay_layer[edge]) >= 0
+        distance = 1 if delayed else int(edges.distance[edge])
+        if not self.periodic and (delayed or (distance > 0 and (self.single(u) or self.single(v)))):
+            return []
+        if self.single(u):
+            return [((u, 0), (v, 0))]
+        if self.single(v):
+            return [((u, j), (v, 0)) for j in range(self.iterations)]
+        return [((u, j), (v, j + distance)) for j in range(self.iterations) if self.periodic or j + distance < self.iterations]
+
+    def link_faults(self) -> set[str]:
+        """What is wrong with the transfers, cycle by cycle: links held twice, sent too early, read too early."""
+        edges, found = self.problem.edges, set[str]()
+        busy: dict[tuple[object, int], object] = {}
+        for (tensor, made, here, there), (first, cycles) in self.sent().items():
+            held = {"bus": ["bus"], "ports": [("out", here), ("in", there)], "pairs": [(here, there)]}[self.problem.interconnect.sharing]
+            for j in range(self.iterations if self.periodic else 1):
+                start = first + j * (self.schedule.period or 0)
+                for time in range(start, start + cycles):
+                    for link in held:
+                        if busy.setdefault((link, time), (tensor, made, here, there, j)) != (tensor, made, here, there, j):
+                            found.add("link")
+        for e in range(len(edges.source)):
+            for producer, reader in self._pairs(e):
+                if int(edges.delay_layer[e]) < 0 and self.start(reader) < self.ready(e, producer, reader):
+                    found.add("precedence")
+                for tensor in self.tensors(e):
+                    crosses = self.problem.tensor_bytes[tensor] and self.processor(producer) != self.processor(reader)
+                    if crosses and self._sending(tensor, producer, reader)[0] < self.end(producer) + int(edges.lag[e]):
+                        found.add("transfer")
+        return found
+
     def delays(self) -> tuple[dict[int, int], dict[int, int]]:
         """Forward and backward delay by layer: the least D so that iteration j never waits for the update of j - D."""
         edges, kinds = self.problem.edges, self.problem.tasks.kinds
@@ -95,8 +168,7 @@ class Replay:
             for j in range(self.middle * 2, self.middle * 2 + self.copies):
                 for e in edges:
                     update, reader = (int(columns.source[e]), j - delay), (int(columns.target[e]), j)
-                    apart = self.processor(update) != self.processor(reader)
-                    late |= self.start(reader) < self.end(update) + int(columns.lag[e]) + (self.transfer(e) if apart else 0)
+                    late |= self.start(reader) < self.ready(e, update, reader)
             if not late:
                 return delay
             delay += 1
@@ -127,7 +199,8 @@ class Replay:
                     reader = (v, j + distance)
                 if not self.periodic and reader[1] >= self.iterations:
                     continue
-                arrival = max(0, int(edges.lag[e]) + self.transfer(e))
+                shared = self.problem.interconnect.sharing != "none" and self.processor((u, j)) != self.processor(reader)
+                arrival = max(0, self.ready(e, (u, j), reader) - self.end((u, j)) if shared else int(edges.lag[e]) + self.transfer(e))
                 for tensor in self.tensors(e):
                     summed = self.single(v) or len(producers[tensor]) > 1
                     found.append(Movement(tensor, 0 if self.single(v) else j, (u, j), reader, arrival, summed))

@@ -1,15 +1,21 @@
-"""How a heuristic ends: the best of its candidates, or the reason why none will do."""
+"""How a heuristic ends: the best of its candidates, or the reason why none will do.
+
+Heuristics take transfers to be free of each other; where links are shared their schedules are made to
+respect them here, before they are compared.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound
-from spikepipe_sched.check import Violation, metrics, violations
+from spikepipe_sched.check import Violation, metrics
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.version import __version__
+from spikepipe_solvers.links import with_links
 
 
 def objective_key(problem: Problem, schedule: Schedule) -> tuple[int, ...]:
@@ -23,12 +29,15 @@ def best_feasible(problem: Problem, candidates: Iterable[Schedule]) -> tuple[Sch
     best: tuple[tuple[int, ...], Schedule] | None = None
     wrong: tuple[Violation, ...] = ()
     for candidate in candidates:
-        schedule = candidate.normalised()
-        found = violations(problem, schedule)
-        if found:
-            wrong = found
+        schedule = with_links(problem, candidate.normalised())
+        if schedule is None:
+            wrong = wrong or (Violation(kind="link", message="the links cannot carry the transfers of this placement in time"),)
             continue
-        key = objective_key(problem, schedule)
+        found = assess(problem, schedule)
+        if found.violations:
+            wrong = found.violations
+            continue
+        key = found.key(problem)
         if best is None or key < best[0]:
             best = (key, schedule)
     return (None if best is None else best[1]), wrong

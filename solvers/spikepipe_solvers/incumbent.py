@@ -9,6 +9,7 @@ from spikepipe_sched.bounds import Bound, best
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Observer, Progress
+from spikepipe_solvers.links import with_links
 
 
 class Incumbent:
@@ -35,11 +36,11 @@ class Incumbent:
         self._began = time.perf_counter()
 
     def offer(self, schedule: Schedule, by: str) -> bool:
-        """Keep a schedule if it passes the check and beats the incumbent."""
-        schedule = schedule.normalised()
-        found = assess(self.problem, schedule)
-        if found.violations:
+        """Keep a schedule, with its transfers where links are shared, if it passes the check and beats the incumbent."""
+        linked = with_links(self.problem, schedule.normalised())
+        if linked is None or (found := assess(self.problem, linked)).violations:
             return False
+        schedule = linked
         key = found.key(self.problem)
         if self.schedule is not None and key >= self.key:
             return False

@@ -12,10 +12,12 @@ from spikepipe_sched.check import layer_delays
 from spikepipe_sched.errors import require
 from spikepipe_sched.export.bars import OTHER, Bar, bars, drawable
 from spikepipe_sched.traffic import flows
+from spikepipe_sched.transfers import link_name, links, transfers
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
+    from spikepipe_sched.schedule import Schedule
 
 _PROCESS = 1
 
@@ -24,7 +26,8 @@ def chrome_trace(result: Result, iterations: int = 3) -> str:
     """The first iterations of a schedule (all of a finite run) as a trace.
 
     One process for the schedule, one thread per processor, one complete event per task and
-    iteration, and an arrow for everything that crosses between processors. Time stamps are
+    iteration, and an arrow for everything that crosses between processors; where links are shared, one
+    thread for each of them with its transfers. Time stamps are
     microseconds at the problem's clock; without one a cycle is shown as a microsecond, and the
     process's name says so.
 
@@ -38,7 +41,7 @@ def chrome_trace(result: Result, iterations: int = 3) -> str:
     drawn = bars(result, -(-iterations // problem.unroll))
     if schedule.period is not None:
         drawn = [bar for bar in drawn if bar.iteration < iterations]
-    events = [*_names(problem), *(_event(problem, bar) for bar in drawn), *_arrows(result, drawn)]
+    events = [*_names(problem), *(_event(problem, bar) for bar in drawn), *_arrows(result, drawn), *_transfers(problem, schedule, iterations)]
     other = {"schema": "spikepipe-sched", "time": _time_unit(problem), "iterations": iterations if schedule.period is not None else problem.micro_batches}
     return json.dumps({"displayTimeUnit": "ns", "otherData": other, "traceEvents": events}, ensure_ascii=True, allow_nan=False)
 
@@ -85,6 +88,28 @@ def _event(problem: Problem, bar: Bar) -> dict[str, Any]:
             "cycles": bar.end - bar.start,
         },
     }
+
+
+def _transfers(problem: Problem, schedule: Schedule, iterations: int) -> list[dict[str, Any]]:
+    """A row for every shared link that is used, and an event on each link that a transfer holds."""
+    if schedule.transfers is None:
+        return []
+    sent, sharing, count = transfers(problem, schedule.processor), problem.interconnect.sharing, len(problem.processors)
+    held: list[list[int]] = links(sharing, count, sent).tolist()
+    events: list[dict[str, Any]] = []
+    rows = {link: count + 1 + row for row, link in enumerate(sorted({link for each in held for link in each}))}
+    for link, thread in rows.items():
+        events.append(_metadata("thread_name", thread, name=link_name(problem, sharing, link)))
+        events.append(_metadata("thread_sort_index", thread, sort_index=thread - 1))
+    for (tensor, copy, sender, receiver), first, cycles, each in zip(sent.rows(), schedule.transfers.tolist(), sent.cycles.tolist(), held, strict=True):
+        for q in range(iterations if schedule.period is not None else 1):
+            begin = first + q * (schedule.period or 0)
+            start = _microseconds(problem, begin)
+            common = {"ph": "X", "name": problem.tensors[tensor], "cat": "transfer", "pid": _PROCESS, "ts": start}
+            shown = {"from": problem.processors[sender].name, "to": problem.processors[receiver].name, "iteration": copy + q, "start_cycles": begin}
+            duration = round(_microseconds(problem, begin + cycles) - start, 3)
+            events += [{**common, "tid": rows[link], "dur": duration, "args": {**shown, "end_cycles": begin + cycles, "cycles": cycles}} for link in each]
+    return events
 
 
 def _arrows(result: Result, drawn: list[Bar]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ other fields are those of `Layer`, with the same names. A platform file::
     [interconnect]
     latency_cycles = 8
     bandwidth_bytes_per_cycle = 64
+    sharing = "bus"                   # or ports, pairs, none (the default); see `Interconnect`
 
 The other fields of a class are those of `SystolicArray`.
 """

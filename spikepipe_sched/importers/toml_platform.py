@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from spikepipe_sched.importers.toml_fields import Count, Name, Natural, Size
-from spikepipe_sched.platform import Dataflow, Energy, Interconnect, Platform, SystolicArray
+from spikepipe_sched.platform import Dataflow, Energy, Interconnect, Platform, Sharing, SystolicArray
 
 Picojoules = Annotated[float, Meta(ge=0, le=1e12)]
 
@@ -52,6 +52,7 @@ class Links(Struct, forbid_unknown_fields=True, kw_only=True):
 
     latency_cycles: Natural
     bandwidth_bytes_per_cycle: Count
+    sharing: Sharing = "none"
 
 
 class PlatformFile(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -84,6 +84,9 @@ def test_platform_fields(tmp_path: Path) -> None:
     assert (platform.classes["big"].rows, platform.classes["big"].forward_dataflow, platform.classes["big"].memory_bytes) == (16, "ws", 1024)
     assert (platform.classes["small"].gradient_dataflow, platform.classes["small"].memory_bytes) == ("auto", None)
     assert (platform.interconnect.latency_cycles, platform.interconnect.bandwidth_bytes_per_cycle, platform.clock_hz) == (3, 8, 1_000_000)
+    assert platform.interconnect.sharing == "none"
+    shared = load_platform(write(tmp_path, f'{PLATFORM}sharing = "ports"\n'))
+    assert shared.interconnect.sharing == "ports"
 
 
 SIZE = "a whole number from 1 to 2^31"
@@ -180,6 +183,7 @@ def test_damaged_network_gives_one_line_with_file_place_and_expectation(tmp_path
         ('["big", "small"]', "2", "$.processors: expected a list of 1 to 100000 values, each text of 1 to 200 printable characters, got 2"),
         ("latency_cycles = 3", "latency_cycles = -3", "$.interconnect.latency_cycles: expected a whole number from 0 to 2^31, got -3"),
         ("bandwidth_bytes_per_cycle = 8", "", "$.interconnect: the field 'bandwidth_bytes_per_cycle' is missing: a whole number from 1 to 2^40"),
+        ("latency_cycles = 3", 'latency_cycles = 3\nsharing = "mesh"', "$.interconnect.sharing: expected one of bus, none, pairs, ports, got 'mesh'"),
         (PLATFORM[PLATFORM.index("[classes.big]") : PLATFORM.index("[interconnect]")], "classes = {}\n", "got an empty table"),
     ],
 )
