@@ -17,11 +17,13 @@ update's processor all the time, and where F and B read them from 0 to their las
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikepipe_sched.rows import distinct
 from spikepipe_sched.traffic import Flows
 from spikepipe_sched.transfers import arrivals, shared
 
@@ -56,8 +58,7 @@ def lifetimes(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[Ints, 
 
 def _grouped(key: tuple[Ints, ...], begin: Ints, until: Ints, *, latest_begin: bool) -> tuple[Ints, Ints, Ints]:
     """Distinct keys (columns) with the first (or latest) begin and the latest end of their rows."""
-    groups, inverse = np.unique(np.stack(key), axis=1, return_inverse=True)
-    inverse = inverse.ravel()
+    groups, inverse = distinct(*key)
     count = groups.shape[1]
     starts = np.full(count, np.iinfo(np.int64).min if latest_begin else np.iinfo(np.int64).max)
     (np.maximum if latest_begin else np.minimum).at(starts, inverse, begin)
@@ -90,9 +91,12 @@ def _resident(problem: Problem, schedule: Schedule, end: Ints) -> tuple[Ints, In
 def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[int, ...]:
     """Largest sum of live bytes at any time, over all iterations in flight, on every processor."""
     place, begin, until, size = lifetimes(problem, schedule, flow)
+    lasting = np.flatnonzero(until > begin)
+    lasting = lasting[np.argsort(place[lasting], kind="stable")]
+    ends = np.searchsorted(place[lasting], np.arange(len(problem.processors) + 1))
     peak: list[int] = []
-    for p in range(len(problem.processors)):
-        mine = (place == p) & (until > begin)
+    for first, last in pairwise(ends.tolist()):
+        mine = lasting[first:last]
         a, b, bytes_ = begin[mine], until[mine], size[mine]
         base = 0
         if schedule.period is not None:
@@ -105,7 +109,7 @@ def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[int,
             a = np.concatenate([a, np.zeros(int(wraps.sum()), dtype=np.int64)])
             b, bytes_ = np.concatenate([np.minimum(b, schedule.period), b[wraps] - schedule.period]), np.concatenate([bytes_, bytes_[wraps]])
         # Intervals are half-open: at one time, ends come before begins.
-        time, change = np.concatenate([a, b]), np.concatenate([bytes_, -bytes_])
-        live = np.cumsum(change[np.lexsort((change, time))])
+        event, change = np.concatenate([2 * a + 1, 2 * b]), np.concatenate([bytes_, -bytes_])
+        live = np.cumsum(change[np.argsort(event)])
         peak.append(base + (int(live.max()) if live.size else 0))
     return tuple(peak)

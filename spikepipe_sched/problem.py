@@ -16,6 +16,7 @@ from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import InputError, is_whole, require
 from spikepipe_sched.instance import Instance, expand
 from spikepipe_sched.platform import Interconnect, Platform
+from spikepipe_sched.rows import distinct
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -326,7 +327,7 @@ def _validate_edges(problem: Problem) -> None:
     require(whole and len(problem.tensor_bytes) == size, "problem: tensor_ptr does not fit")
     require(edges.tensor.size == 0 or (int(edges.tensor.min()) >= 0 and int(edges.tensor.max()) < size), "problem: an edge carries an unknown tensor")
     carried = np.stack([np.repeat(np.arange(m), np.diff(pointer)), edges.tensor])
-    require(np.unique(carried, axis=1).shape == carried.shape, "problem: an edge carries the same tensor twice")
+    require(distinct(*carried)[0].shape == carried.shape, "problem: an edge carries the same tensor twice")
     if problem.mode == "finite":  # the updates come last: what follows one belongs to the next iteration
         update = np.array([kind == "U" for kind in tasks.kinds])
         for e in np.flatnonzero(update[edges.source] & ~update[edges.target] & (edges.distance == 0)).tolist():

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spikepipe_sched.rows import distinct
+
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
 
@@ -110,7 +112,7 @@ def _shared(problem: Problem) -> NDArray[np.bool_]:
     """(tensors,) Whether more than one task produces the tensor."""
     edges = problem.edges
     producer = np.repeat(edges.source, np.diff(edges.tensor_ptr))
-    pairs = np.unique(np.stack([edges.tensor, producer]), axis=1)
+    pairs, _ = distinct(edges.tensor, producer)
     return np.bincount(pairs[0], minlength=len(problem.tensors)) > 1
 
 
@@ -118,8 +120,8 @@ def crossings(flow: Flows, processor: Ints) -> Ints:
     """(3, x) Tensor, sending and receiving processor of every transfer under a placement (N,)."""
     sender, receiver = processor[flow.source], processor[flow.target]
     apart = sender != receiver
-    key = np.stack([flow.tensor, flow.copy, sender, receiver])[:, apart]
-    return np.unique(key, axis=1)[[0, 2, 3]]
+    groups, _ = distinct(flow.tensor[apart], flow.copy[apart], sender[apart], receiver[apart])
+    return groups[[0, 2, 3]]
 
 
 def traffic_bytes(problem: Problem, flow: Flows, processor: Ints) -> int:
@@ -144,5 +146,5 @@ def moved_bytes(problem: Problem) -> int:
     edges = problem.edges
     per_edge = np.diff(edges.tensor_ptr)
     read = int(problem.tensor_bytes[edges.tensor].sum())
-    written = np.unique(np.stack([edges.tensor, np.repeat(edges.source, per_edge)]), axis=1)
+    written, _ = distinct(edges.tensor, np.repeat(edges.source, per_edge))
     return read + int(problem.tensor_bytes[written[0]].sum())

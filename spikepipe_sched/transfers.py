@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.errors import require
+from spikepipe_sched.rows import distinct
 from spikepipe_sched.traffic import Flows, flows
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ def transfers(problem: Problem, processor: Ints, flow: Flows | None = None) -> T
         flow = flows(problem, none, none)
     sender, receiver = processor[flow.source], processor[flow.target]
     sent = (sender != receiver) & (problem.tensor_bytes[flow.tensor] > 0)
-    keys, inverse = np.unique(np.stack([flow.tensor, flow.copy, sender, receiver])[:, sent], axis=1, return_inverse=True)
+    keys, inverse = distinct(flow.tensor[sent], flow.copy[sent], sender[sent], receiver[sent])
     carrier = np.full(len(flow.tensor), -1, dtype=np.int64)
-    carrier[sent] = inverse.ravel()
+    carrier[sent] = inverse
     cycles = -(-problem.tensor_bytes[keys[0]] // problem.interconnect.bandwidth_bytes_per_cycle)
     return Transfers(tensor=keys[0], copy=keys[1], sender=keys[2], receiver=keys[3], cycles=cycles, flow=flow, carrier=carrier)
 
