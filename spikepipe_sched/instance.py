@@ -32,7 +32,8 @@ class Instance:
     task, copy
         (N,) The task and which copy of it.
     duration
-        (N, P) Cycles on every processor, -1 where it cannot run.
+        (N, P) Cycles on every processor, -1 where it cannot run; where all processors are alike, a view
+        of one column (a million tasks on 64 processors would take half a gigabyte).
     source, target, distance, lag, transfer, edge
         (M,) Edges of fixed distance between copies. ``transfer``: cycles if the ends lie on
         different processors. ``edge``: the problem's edge it comes from.
@@ -71,7 +72,8 @@ class Instance:
 
     def min_duration(self) -> Ints:
         """(N,) Cycles on the fastest processor that can run the copy."""
-        masked = np.where(self.duration < 0, np.iinfo(np.int64).max, self.duration)
+        columns = self.duration[:, :1] if self.duration.strides[1] == 0 else self.duration
+        masked = np.where(columns < 0, np.iinfo(np.int64).max, columns)
         return masked.min(axis=1)
 
 
@@ -128,7 +130,7 @@ def expand(problem: Problem) -> Instance:
     arrays = {
         "task": task,
         "copy": copy,
-        "duration": tasks.cycles[task][:, kind],
+        "duration": np.broadcast_to(tasks.cycles[task, kind[0]][:, None], (len(task), len(kind))) if (kind == kind[0]).all() else tasks.cycles[task][:, kind],
         "source": source,
         "target": target,
         "distance": copy_distance,

@@ -15,7 +15,7 @@ import numpy as np
 from spikepipe_sched import Interconnect, Limits, Platform, Problem, SystolicArray
 
 
-def random_problem(seed: int, mode: str) -> Problem:
+def random_problem(seed: int, mode: str, *, unroll: int = 1) -> Problem:
     """A small problem with transfers, and now and then delay limits, memory limits, unlike processors."""
     rng = random.Random(f"{mode}-{seed}")
     unlike = rng.random() < 0.4
@@ -23,7 +23,7 @@ def random_problem(seed: int, mode: str) -> Problem:
     classes = {"a": SystolicArray(rows=1, cols=1, memory_bytes=memory), "b": SystolicArray(rows=1, cols=1, memory_bytes=rng.choice([memory, None]))}
     link = Interconnect(latency_cycles=rng.randint(0, 2), bandwidth_bytes_per_cycle=rng.randint(1, 2))
     platform = Platform(name="small", classes=classes, processors=("a", "b") if unlike else ("a", "a"), interconnect=link, clock_hz=1)
-    n = rng.randint(2, 4 if mode == "periodic" else 3)
+    n = rng.randint(2, 4 if mode == "periodic" else 3) if unroll == 1 else 2
     longest = 3 if n < 4 else 2
     graph: nx.DiGraph = nx.DiGraph()
     updates = rng.random() < 0.8
@@ -52,7 +52,9 @@ def random_problem(seed: int, mode: str) -> Problem:
         traffic_bytes=rng.choice([None, None, None, 2]),
     )
     weights = rng.choice(["stash", "stash", "latest"])
-    return Problem.from_graph(graph, platform, mode=mode, limits=limits, weights=weights, micro_batches=1 if mode == "periodic" else rng.randint(1, 2))
+    return Problem.from_graph(
+        graph, platform, mode=mode, limits=limits, weights=weights, unroll=unroll, micro_batches=1 if mode == "periodic" else rng.randint(1, 2)
+    )
 
 
 #: More candidates than this are not enumerated.
@@ -70,8 +72,6 @@ class _Flow:
     tensor: int
     instance: tuple[int, int]
     distance: int
-    delayed: bool
-    forward: bool
     transfer: int
     summed: bool
 
@@ -83,11 +83,12 @@ class Oracle:
         self.p = problem
         tasks = problem.tasks
         self.periodic = problem.mode == "periodic"
-        m = problem.micro_batches
+        m = self.k = problem.unroll if self.periodic else problem.micro_batches
         self.copies = [(t, i) for t in range(len(tasks.names)) for i in range(1 if self._single(t) else m)]
         self.index = {copy: k for k, copy in enumerate(self.copies)}
         self.cycles = [[int(tasks.cycles[t, q.kind]) for q in problem.processors] for t, _ in self.copies]
-        self.edges: list[tuple[int, int, int, bool, bool, int, list[int]]] = []
+        self.edges: list[tuple[int, int, int, int, list[int]]] = []  # between copies: source, target, periods, transfer, tensors
+        self.delayed: list[tuple[int, int, bool, int, list[int]]] = []  # between tasks: source, target, into F, transfer, tensors
         link = problem.interconnect
         for e in range(len(problem.edges.source)):
             u, v, d = int(problem.edges.source[e]), int(problem.edges.target[e]), int(problem.edges.distance[e])
@@ -95,21 +96,34 @@ class Oracle:
             size = sum(int(problem.tensor_bytes[t]) for t in tensors)
             transfer = link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle) if size else 0
             delayed = int(problem.edges.delay_layer[e]) >= 0
+            if delayed and self.periodic:
+                self.delayed.append((u, v, tasks.kinds[v] == "F", transfer, tensors))
+                continue
             for i in range(m):
                 if self.periodic:
-                    self.edges.append((u, v, max(d, 0), delayed, tasks.kinds[v] == "F", transfer, tensors))
+                    self.edges.append((self.index[u, i], self.index[v, (i + d) % m], (i + d) // m, transfer, tensors))
                 elif not self._single(u) and (self._single(v) or i + d < m) and not (self._single(v) and d > 0):
-                    self.edges.append((self.index[u, i], self.index[v, 0 if self._single(v) else i + d], 0, False, False, transfer, tensors))
+                    self.edges.append((self.index[u, i], self.index[v, 0 if self._single(v) else i + d], 0, transfer, tensors))
         producers: dict[int, set[int]] = {}
         for e in range(len(problem.edges.source)):
             for t in problem.edges.tensor[problem.edges.tensor_ptr[e] : problem.edges.tensor_ptr[e + 1]].tolist():
                 producers.setdefault(t, set()).add(int(problem.edges.source[e]))
-        self.flows: list[_Flow] = []
-        for u, v, d, delayed, forward, transfer, tensors in self.edges:
+        self.shared = {t for t, tasks_ in producers.items() if len(tasks_) > 1}
+
+    def _flows(self, delays: dict[bool, int]) -> list[_Flow]:
+        """All data movements under a forward and a backward delay."""
+        edges = list(self.edges)
+        for u, v, forward, transfer, tensors in self.delayed:
+            for i in range(self.k):
+                later = i + delays[forward]
+                edges.append((self.index[u, i], self.index[v, later % self.k], later // self.k, transfer, tensors))
+        found: list[_Flow] = []
+        for u, v, d, transfer, tensors in edges:
             to_single = not self.periodic and self._single(self.copies[v][0])
             for t in tensors:
                 which = (t, 0 if to_single else self.copies[u][1])
-                self.flows.append(_Flow(u, v, t, which, d, delayed, forward, transfer, to_single or len(producers[t]) > 1))
+                found.append(_Flow(u, v, t, which, d, transfer, to_single or t in self.shared))
+        return found
 
     def _single(self, task: int) -> bool:
         return not self.periodic and self.p.tasks.kinds[task] == "U"
@@ -134,7 +148,7 @@ class Oracle:
                 keep &= c[:, v] <= period
             for u in range(v):
                 same = place[:, u] == place[:, v]
-                if self.copies[u][0] == self.copies[v][0]:
+                if not self.periodic and self.copies[u][0] == self.copies[v][0]:
                     keep &= same
                 busy = same & (c[:, u] > 0) & (c[:, v] > 0)
                 if period is None:
@@ -142,8 +156,8 @@ class Oracle:
                 else:
                     clash = ((start[:, v] - start[:, u]) % period < c[:, u]) | ((start[:, u] - start[:, v]) % period < c[:, v])
                 keep &= ~(busy & clash)
-            for a, b, d, delayed, _, transfer, _ in self.edges:
-                if max(a, b) == v and not delayed:
+            for a, b, d, transfer, _ in self.edges:
+                if max(a, b) == v:
                     late = start[:, a] + c[:, a] + np.where(place[:, a] != place[:, b], transfer, 0)
                     keep &= start[:, b] + d * (period or 0) >= late
             place, start = place[keep], start[keep]
@@ -158,36 +172,39 @@ class Oracle:
 
     def optimum(self, longest: int = 40) -> tuple[int, ...] | None:
         """Lexicographically least objective values; None if nothing is feasible up to a length of ``longest``."""
-        serial = sum(max(c) for c in self.cycles) + sum(e[5] for e in self.edges)
+        serial = sum(max(c) for c in self.cycles) + sum(e[3] for e in self.edges) + self.k * sum(e[3] for e in self.delayed)
         if not self.periodic:
             for makespan in range(serial + 1):
                 found = self._best(*self.enumerate(makespan + 1, None, makespan), None)
                 if found is not None and (self.p.objective[0] == "makespan" or makespan == serial):
                     return found
             return None
-        # A tensor read d iterations later is held least long by a producer that runs d periods later.
-        farthest = max((e[2] for e in self.edges if e[0] != e[1]), default=0)
         for period in range(1, min(longest, serial) + 1):
-            depth = sum(max(c) for c in self.cycles) + max((e[5] for e in self.edges), default=0) * (len(self.cycles) - 1)
-            found = self._best(*self.enumerate(min(depth + period, 4 * period + 4) + farthest * period, period), period)
+            found = self.at(period)
             if found is not None:
                 return found
         return None
+
+    def at(self, period: int) -> tuple[int, ...] | None:
+        """Lexicographically least objective values at one period; None if nothing is feasible at it."""
+        # A tensor read d iterations later is held least long by a producer that runs d periods later.
+        farthest = max((e[2] for e in self.edges if e[0] != e[1]), default=0)
+        depth = sum(max(c) for c in self.cycles) + max((e[3] for e in [*self.edges, *self.delayed]), default=0) * (len(self.cycles) - 1)
+        return self._best(*self.enumerate(min(depth + period, 4 * period + 4) + farthest * period, period), period)
 
     def _best(self, place: np.ndarray, start: np.ndarray, period: int | None) -> tuple[int, ...] | None:
         if not len(place):
             return None
         c = self._durations(place)
         end = start + c
-        delays = {True: np.zeros(len(place), dtype=np.int64), False: np.zeros(len(place), dtype=np.int64)}
-        for u, v, _, delayed, forward, transfer, _ in self.edges:
-            if delayed and period is not None:
-                late = end[:, u] + np.where(place[:, u] != place[:, v], transfer, 0) - start[:, v]
-                need = np.maximum(1, -(-late // period))
-                for side in (True, False) if self.p.weights == "stash" else (forward,):
-                    delays[side] = np.maximum(delays[side], need)
-        traffic = self._traffic(place)
-        memory = self._memory(place, start, end, delays, period)
+        delays = {side: self._delay(place, start, end, side, period) for side in (True, False)}
+        traffic = np.zeros(len(place), dtype=np.int64)
+        memory = np.zeros((len(place), len(self.p.processors)), dtype=np.int64)
+        for forward, backward in sorted(set(zip(delays[True].tolist(), delays[False].tolist(), strict=True))):
+            rows = (delays[True] == forward) & (delays[False] == backward)
+            flows = self._flows({True: forward, False: backward})
+            traffic[rows] = self._traffic(place[rows], flows)
+            memory[rows] = self._memory(place[rows], start[rows], end[rows], flows, period)
         limits = self.p.limits
         keep = np.ones(len(place), dtype=bool)
         if limits.delay is not None:
@@ -204,10 +221,28 @@ class Oracle:
         rows = np.stack([values[name] for name in self.p.objective])[:, keep]
         return tuple(int(x) for x in rows[:, np.lexsort(rows[::-1])[0]])
 
-    def _traffic(self, place: np.ndarray) -> np.ndarray:
+    def _delay(self, place: np.ndarray, start: np.ndarray, end: np.ndarray, forward: bool, period: int | None) -> np.ndarray:
+        """(C,) The least D >= 1 at which no edge from an update into F (or, else, elsewhere) is broken; 0 without such edges."""
+        mine = [edge for edge in self.delayed if self.p.weights == "stash" or edge[2] == forward]
+        if not self.delayed or period is None:
+            return np.zeros(len(place), dtype=np.int64)
+        if not mine:  # nothing but the other side reads the weights
+            return np.ones(len(place), dtype=np.int64) if forward else self._delay(place, start, end, True, period)
+        found, delay = np.zeros(len(place), dtype=np.int64), 0
+        while not found.all():
+            delay += 1
+            holds = np.ones(len(place), dtype=bool)
+            for u, v, _, transfer, _ in mine:
+                for i in range(self.k):
+                    a, b = self.index[u, i], self.index[v, (i + delay) % self.k]
+                    holds &= start[:, b] + (i + delay) // self.k * period >= end[:, a] + np.where(place[:, a] != place[:, b], transfer, 0)
+            found[(found == 0) & holds] = delay
+        return found
+
+    def _traffic(self, place: np.ndarray, flows: list[_Flow]) -> np.ndarray:
         total = np.zeros(len(place), dtype=np.int64)
-        for which in sorted({f.instance for f in self.flows}):
-            mine = [f for f in self.flows if f.instance == which]
+        for which in sorted({f.instance for f in flows}):
+            mine = [f for f in flows if f.instance == which]
             for p in range(len(self.p.processors)):
                 for q in range(len(self.p.processors)):
                     if p != q:
@@ -217,19 +252,18 @@ class Oracle:
                         total += crosses * int(self.p.tensor_bytes[which[0]])
         return total
 
-    def _memory(self, place: np.ndarray, start: np.ndarray, end: np.ndarray, delays: dict[bool, np.ndarray], period: int | None) -> np.ndarray:
+    def _memory(self, place: np.ndarray, start: np.ndarray, end: np.ndarray, flows: list[_Flow], period: int | None) -> np.ndarray:
         """(C, P) Peaks, from the live bytes at every time (of one period)."""
         count, far = len(self.p.processors), 10**9
         lives: list[tuple[int, np.ndarray, np.ndarray, int]] = []
-        for which in sorted({f.instance for f in self.flows}):
-            mine, size = [f for f in self.flows if f.instance == which], int(self.p.tensor_bytes[which[0]])
+        for which in sorted({f.instance for f in flows}):
+            mine, size = [f for f in flows if f.instance == which], int(self.p.tensor_bytes[which[0]])
             for p in range(count):
                 begin, until = np.full(len(place), far), np.full(len(place), -far)
                 arrive = {q: (np.full(len(place), -far), np.full(len(place), -far)) for q in range(count) if q != p}
                 for f in mine:
                     here = place[:, f.source] == p
-                    distance = delays[f.forward] if f.delayed else f.distance
-                    read = end[:, f.target] + distance * (period or 0)
+                    read = end[:, f.target] + f.distance * (period or 0)
                     begin = np.where(here, np.minimum(begin, start[:, f.source]), begin)
                     local = place[:, f.target] == p
                     keep = np.where(local | f.summed, read, end[:, f.source] + f.transfer)

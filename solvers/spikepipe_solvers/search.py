@@ -19,6 +19,7 @@ from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.decode import Decoder, schedule_of
 from spikepipe_solvers.finish import objective_key
+from spikepipe_solvers.links import with_links
 from spikepipe_solvers.lists import upward_rank
 from spikepipe_solvers.retime import retime
 
@@ -68,8 +69,8 @@ class DelaySearch:
 
     def judge(self, processor: list[int], start: list[int]) -> None:
         """Retime and check a candidate; keep it if it is the best."""
-        schedule = retime(self.problem, schedule_of(processor, start, self.period)).normalised()
-        if violations(self.problem, schedule):
+        schedule = with_links(self.problem, retime(self.problem, schedule_of(processor, start, self.period)).normalised())
+        if schedule is None or violations(self.problem, schedule):
             return
         key = objective_key(self.problem, schedule)
         if self.best is None or key < self.best[0]:

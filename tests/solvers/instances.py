@@ -87,7 +87,7 @@ def own_graph(processors: int = 3) -> Problem:
     return Problem.from_graph(graph, processors)
 
 
-def ring() -> Problem:
+def ring(unroll: int = 1) -> Problem:
     """Tasks of different iterations that wait for each other: the recurrence decides the period."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     for name in "xyz":
@@ -95,7 +95,20 @@ def ring() -> Problem:
     graph.add_edge("x", "y")
     graph.add_edge("y", "z")
     graph.add_edge("z", "x", distance=2)
-    return Problem.from_graph(graph, 3)
+    return Problem.from_graph(graph, 3, unroll=unroll)
+
+
+def in_flight(count: int, *, span: int | None = None) -> Problem:
+    """Forward through three devices and back, of at most ``count`` iterations at a time; B frees its slot as it starts."""
+    classes = {f"d{i}": SystolicArray(rows=1, cols=1) for i in range(3)}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for device in classes:
+        graph.add_node(f"F-{device}", cycles={device: 1})
+        graph.add_node(f"B-{device}", cycles={device: 2})
+        graph.add_edge(f"B-{device}", f"F-{device}", distance=count, lag=-2)
+    nx.add_path(graph, [f"F-{device}" for device in classes] + [f"B-{device}" for device in reversed(classes)])
+    machine = Platform(name="devices", classes=classes, processors=tuple(classes), interconnect=Interconnect(), clock_hz=1)
+    return Problem.from_graph(graph, machine, limits=Limits(span_cycles=span))
 
 
 INSTANCES: dict[str, Callable[[], Problem]] = {
@@ -120,7 +133,16 @@ INSTANCES: dict[str, Callable[[], Problem]] = {
     "own graph": own_graph,
     "own graph, one processor": lambda: own_graph(1),
     "ring": ring,
+    "ring, 2 iterations": lambda: ring(2),
+    "ring, 3 iterations": lambda: ring(3),
+    "2 in flight": lambda: in_flight(2),
+    "3 in flight, little span": lambda: in_flight(3, span=9),
+    "3 in flight, too little span": lambda: in_flight(3, span=8),
     "unrolled": lambda: network_problem(unroll=2),
+    "unrolled, windows 2": lambda: network_problem(unroll=3, windows=2),
+    "unrolled, delays at most 2": lambda: network_problem(unroll=2, limits=Limits(delay=2)),
+    "tiny, one layer synchronous": lambda: network_problem(limits=Limits(layer_delay=(("fc2", 1), ("fc1", 3)))),
+    "residual, little span": lambda: residual_problem(limits=Limits(span_cycles=4000)),
     **{f"random periodic {seed}": lambda seed=seed: random_problem(seed, "periodic") for seed in range(8)},
     **{f"random finite {seed}": lambda seed=seed: random_problem(seed, "finite") for seed in range(8)},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -12,15 +13,20 @@ import numpy as np
 import pytest
 from ortools.sat.python import cp_model
 
-from spikepipe_sched import Interconnect, Limits, Platform, Problem, Status, SystolicArray, solve
+from spikepipe_sched import Interconnect, Limits, Platform, Problem, Status, SystolicArray, check, metrics, solve
 from spikepipe_sched.solver import Budget
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
 from spikepipe_solvers.cpsat.constraints import Constraints
+from spikepipe_solvers.cpsat.limits import contradiction, limit_names
 from spikepipe_solvers.cpsat.memory import MemoryModel
+from spikepipe_solvers.cpsat.model import ScheduleModel, stretched
+from spikepipe_solvers.cpsat.run import run
+from spikepipe_solvers.cpsat.size import affordable, model_size
 from spikepipe_solvers.cpsat.traffic import traffic_expression
 from spikepipe_solvers.cpsat.variables import Variables, make_variables
 from tests.helpers import hear_interrupts
+from tests.solvers.instances import INSTANCES, arrays, network_problem
 
 
 def pair(*, first: int = 3, second: int = 2, size: int = 4, mode: str = "periodic", **edge: int) -> Problem:
@@ -206,3 +212,118 @@ def test_interruption_returns_the_best_schedule_so_far() -> None:
         out, err = child.communicate(timeout=60)
     assert out.strip().splitlines()[-1] == "feasible True True"
     assert "Traceback" not in err
+
+
+def test_unrolling_reaches_fractions_of_a_cycle() -> None:
+    """A loop of 13 cycles over 3 iterations: 13 cycles for 3 of them, where single ones take 5."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for name, cycles in (("x", 4), ("y", 4), ("z", 5)):
+        graph.add_node(name, cycles=cycles)
+    graph.add_edge("x", "y")
+    graph.add_edge("y", "z")
+    graph.add_edge("z", "x", distance=3)
+    for unroll, period in ((1, 5), (3, 13)):
+        found = solve(Problem.from_graph(graph, 3, unroll=unroll, objective=("period",)), "cpsat", deterministic_limit=10.0)
+        assert (found.objective, found.bound) == (period, period)
+
+
+def test_unrolled_copies_share_one_delay() -> None:
+    """With one processor and two copies an update is used by the very next iteration: D = 1, however the copies are cut."""
+    found = solve(network_problem(unroll=2, platform=arrays(1)), "cpsat", deterministic_limit=5.0)
+    assert found.metrics is not None
+    assert {delay for _, delay in found.metrics.delays} == {1}
+
+
+def unequal(**limits: object) -> Problem:
+    """3, 3, 2, 2, 2 cycles: a period of 6 parts both pairs that share 5 bytes."""
+    graph: nx.DiGraph[str] = nx.DiGraph(layers=["l"])
+    for name, cycles in {"a": 3, "b": 3, "c": 2, "d": 2, "e": 2}.items():
+        graph.add_node(name, cycles=cycles, kind="F", layer="l")
+    graph.add_node("u", cycles=0, kind="U", layer="l")
+    graph.add_edge("a", "c", bytes=5)
+    graph.add_edge("b", "d", bytes=5)
+    graph.add_edge("e", "u")
+    graph.add_edge("u", "e", delay_layer="l")
+    return Problem.from_graph(graph, arrays(2, memory_bytes=1000), mode="periodic", objective=("period", "delay"), limits=Limits(**limits))  # type: ignore[arg-type]
+
+
+def test_limits_that_contradict_each_other_are_named_and_no_others() -> None:
+    """Of five limits the period and the traffic: without one of them there is a schedule."""
+    limits = {"period_cycles": 6, "delay": 9, "layer_delay": (("l", 8),)}
+    found = solve(unequal(**limits, traffic_bytes=5), "cpsat", deterministic_limit=10.0)
+    assert found.status is Status.INFEASIBLE
+    assert found.infeasibility is not None
+    assert set(found.infeasibility.loosen) == {"period_cycles", "traffic_bytes"}
+    assert "without any one of them there is a schedule" in found.infeasibility.bound
+    assert solve(unequal(**limits, traffic_bytes=10), "cpsat", deterministic_limit=10.0).schedule is not None
+
+
+def test_contradictions_are_thinned_out_to_what_is_needed() -> None:
+    """Any oracle: limits x and y conflict wherever both are kept; an open question keeps a limit, and is admitted."""
+    problem = unequal(period_cycles=6, delay=9, layer_delay=(("l", 8),), traffic_bytes=5)
+    names = limit_names(problem)
+    assert names == ("period_cycles", "delay", "traffic_bytes", "delay of layer 'l'", "memory_bytes")
+    for first, second in itertools.combinations(names, 2):
+
+        def both(part: Problem, needed: tuple[str, str] = (first, second)) -> bool:
+            return set(needed) <= set(limit_names(part))
+
+        assert contradiction(problem, both) == ((first, second), True)
+    assert contradiction(problem, lambda _: None) == (names, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny, windows 4", "tiny, unlike arrays", "tiny, latest weights", "tiny, finite", "residual, finite", "unrolled", "ring"]
+)
+def test_hints_are_accepted_with_the_value_they_have(name: str) -> None:
+    """Renamed to satisfy the symmetry constraints, and completed, a schedule is the model's first solution; memories, which take a search, apart."""
+    problem = INSTANCES[name]()
+    schedule = solve(problem, "sequential" if problem.unroll > 1 or name == "ring" else "stages").schedule
+    assert schedule is not None
+    figures = metrics(problem, schedule)
+    clock = Clock(Budget(deterministic_limit=20.0))
+    for level in problem.objective:
+        if level in ("period", "memory"):
+            continue
+        model = ScheduleModel(problem, period=schedule.period, ceilings={level: figures.value(level)}, hint=schedule)
+        assert model.complete_hint(clock), level
+        model.model.minimize(model.objective.level(level))
+        first = run(model.model, clock, seed=0, fixed=True)
+        assert first.solver.objective_value == figures.value(level)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny, windows 4", "tiny, little memory", "residual", "random periodic 3", "random periodic 5", "unrolled"])
+@pytest.mark.parametrize("longer", [1, 7, 1000])
+def test_stretched_schedules_are_no_worse(name: str, longer: int) -> None:
+    """At a longer period delays, traffic and memory are at most what they were: what a bound from a longer period rests on."""
+    problem = INSTANCES[name]()
+    schedule = solve(problem, "cpsat", deterministic_limit=0.5).schedule
+    if schedule is None:
+        pytest.skip("nothing to stretch")
+    assert schedule.period is not None
+    longer_schedule = stretched(schedule, problem, schedule.period + longer)
+    assert check(problem, longer_schedule.normalised()) == ()
+    before, after = metrics(problem, schedule), metrics(problem, longer_schedule)
+    assert all(b >= a for (_, b), (_, a) in zip(before.delays, after.delays, strict=True))
+    assert before.traffic_bytes >= after.traffic_bytes
+    assert all(b >= a for b, a in zip(before.peak_memory_bytes, after.peak_memory_bytes, strict=True))
+
+
+def test_models_too_large_for_the_time_are_not_built() -> None:
+    """A second is enough for tiny, a millisecond for nothing; memories and levels add to the size."""
+    problem = INSTANCES["tiny, little memory"]()
+    assert affordable(problem, Clock(Budget(time_limit_s=5.0)), {"traffic"})
+    assert not affordable(problem, Clock(Budget(time_limit_s=1e-3)))
+    assert model_size(problem, memories=False) < model_size(problem, memories=False, levels=frozenset({"traffic"})) < model_size(problem)
+
+
+def test_clocks_for_parts_spend_the_time_of_the_whole() -> None:
+    """Deterministic work of a part is missing from the rest."""
+    whole = Clock(Budget(deterministic_limit=10.0))
+    part = whole.part(0.5)
+    part.spend(3.0)
+    assert (part.left(), whole.left()) == (2.0, 7.0)
+    assert whole.part(1.0, most_s=1.5).left() == 1.5
+    part.spend(3.0)
+    assert part.expired()
+    assert not whole.expired()

@@ -9,11 +9,17 @@ from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
 from spikepipe_sched.problem import Problem
-from spikepipe_solvers.balance import loads
+from spikepipe_solvers.balance import largest_load
 from spikepipe_solvers.clock import Clock
-from spikepipe_solvers.cpsat.run import Outcome, run
+from spikepipe_solvers.cpsat.run import LINEAR_RATE, Outcome, run
+from spikepipe_solvers.patterns import pack
 
 Ints = NDArray[np.int64]
+
+#: Share of the time that patterns may take before CP-SAT, and the most that they are given.
+PATTERN_SHARE, PATTERN_S = 0.3, 4.0
+#: Work of building the model, per kind of task and processor (about seconds).
+BUILD_WORK = 2e-5
 
 
 def balance_exactly(
@@ -21,15 +27,20 @@ def balance_exactly(
 ) -> tuple[Ints, int, Outcome]:
     """Assignment (N,) of least largest load, a proven bound on it, and how the search ended.
 
-    Equal copies (the windows of a task) are counted, not told apart: n[type][p] of them run on p.
+    Patterns mostly give the better bound, CP-SAT the better assignment. Equal copies (the windows of
+    a task) are counted, not told apart: n[type][p] of them run on p.
     """
-    instance = problem.instance
+    instance, clock = problem.instance, clock.part(share)
+    hint, lower = pack(instance.duration, hint, lower, clock.part(PATTERN_SHARE, most_s=PATTERN_S))
     types, kind, counts = np.unique(instance.duration, axis=0, return_inverse=True, return_counts=True)
     kind = kind.ravel()
+    clock.spend(types.size * BUILD_WORK)
+    if clock.left() <= types.size * BUILD_WORK:
+        return hint, lower, Outcome(solver=cp_model.CpSolver(), found=False, optimal=False, infeasible=False, bound=lower, interrupted=False)
     model, count = cp_model.CpModel(), len(problem.processors)
     groups, weights = _like_processors(types), _rank_weights(types, counts)
     hint = _sorted_within(hint, groups, weights[kind])
-    upper = int(loads(instance.duration, hint).max())
+    upper = largest_load(instance.duration, hint)
     largest = model.new_int_var(lower, upper, "load")
     number: list[list[cp_model.IntVar]] = []
     load: list[list[cp_model.LinearExprT]] = [[] for _ in range(count)]
@@ -47,7 +58,7 @@ def balance_exactly(
     model.add(cp_model.LinearExpr.sum([x for row in load for x in row]) <= count * largest)
     model.minimize(largest)
 
-    outcome = run(model, clock, seed=seed, share=share, patience_s=patience_s)
+    outcome = run(model, clock, seed=seed, patience_s=patience_s, rate=LINEAR_RATE)
     bound = max(lower, outcome.bound)
     if not outcome.found:
         return hint, bound, outcome

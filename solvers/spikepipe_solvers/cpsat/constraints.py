@@ -5,7 +5,29 @@ from __future__ import annotations
 import numpy as np
 from ortools.sat.python import cp_model
 
-from spikepipe_solvers.cpsat.variables import Variables
+from spikepipe_sched.problem import Problem
+from spikepipe_solvers.cpsat.variables import Expression, Variables
+
+
+def like_processors(problem: Problem) -> list[list[int]]:
+    """Processors of one class and memory."""
+    groups: dict[tuple[int, int | None], list[int]] = {}
+    for p, processor in enumerate(problem.processors):
+        groups.setdefault((processor.kind, processor.memory_bytes), []).append(p)
+    return list(groups.values())
+
+
+def sortable(problem: Problem) -> bool:
+    """Whether micro-batches may be renamed task by task: memory must not depend on which one's sum is received when, nor on negative lags."""
+    if problem.mode != "finite" or problem.micro_batches == 1:
+        return False
+    remembered = "memory" in problem.objective or any(p.memory_bytes is not None for p in problem.processors)
+    edges = problem.edges
+    update = np.array([kind == "U" for kind in problem.tasks.kinds], dtype=bool)
+    producer = np.repeat(edges.source, np.diff(edges.tensor_ptr))
+    inside = ~update[np.repeat(edges.target, np.diff(edges.tensor_ptr))]  # sums for an update have one copy only
+    pairs = np.unique(np.stack([edges.tensor, producer])[:, inside], axis=1)
+    return not remembered or ((not len(pairs[0]) or int(np.bincount(pairs[0]).max()) == 1) and not bool((edges.lag < 0).any()))
 
 
 class Constraints:
@@ -31,10 +53,10 @@ class Constraints:
                 if literal is None or cycles == 0:
                     continue
                 if v.period is None:
-                    intervals.append(model.new_optional_fixed_size_interval_var(v.start[copy], cycles, literal, f"i_{copy}_{p}"))
+                    intervals.append(model.new_optional_fixed_size_interval_var(v.start[copy], cycles, literal, ""))
                     continue
                 for shift in (0, v.period):
-                    intervals.append(model.new_optional_fixed_size_interval_var(v.phase[copy] + shift, cycles, literal, f"i_{copy}_{p}_{shift}"))
+                    intervals.append(model.new_optional_fixed_size_interval_var(v.phase[copy] + shift, cycles, literal, ""))
             model.add_no_overlap(intervals)
 
     def fits_period(self) -> None:
@@ -68,31 +90,65 @@ class Constraints:
 
     def precedence(self) -> None:
         """s_v + distance * period >= s_u + c_u + lag, + transfer if the two lie apart."""
-        v, instance = self.v, self.instance
+        instance = self.instance
         for u, w, distance, lag, transfer in zip(
             *(a.tolist() for a in (instance.source, instance.target, instance.distance, instance.lag, instance.transfer)), strict=True
         ):
-            late = v.end[u] + lag + (transfer * v.apart(u, w) if transfer else 0)
-            self.model.add(v.start[w] + distance * (v.period or 0) >= late)
+            self._after(u, w, distance, lag, transfer, [])
 
     def delays(self) -> None:
-        """The same for edges whose distance is a layer's delay."""
-        v, instance = self.v, self.instance
+        """The same for edges whose distance is a layer's delay D = K * q + rho.
+
+        Copy i' of a reader uses copy (i' - rho) mod K of the update, q periods earlier, one more
+        where i' < rho.
+        """
+        v, instance, k = self.v, self.instance, self.problem.unroll
         if v.period is None:
             return
-        kinds = self.problem.tasks.kinds
         for u, w, layer, lag, transfer in zip(
             *(a.tolist() for a in (instance.delay_source, instance.delay_target, instance.delay_layer, instance.delay_lag, instance.delay_transfer)),
             strict=True,
         ):
-            delay = v.delay[layer] if kinds[w] == "F" else v.backward_delay[layer]
-            self.model.add(v.start[w] + delay * v.period >= v.end[u] + lag + (transfer * v.apart(u, w) if transfer else 0))
+            delay = v.delay_of(w, layer)
+            for rho, when in delay.cases():
+                for reader in range(k):
+                    self._after(u * k + (reader - rho) % k, w * k + reader, delay.turns + int(reader < rho), lag, transfer, when)
+
+    def _after(self, u: int, w: int, turns: Expression, lag: int, transfer: int, when: list[cp_model.IntVar]) -> None:
+        """s_w + turns * period >= end of u + lag (+ transfer).
+
+        In the periodic model phases and stages are told apart: with k the stages, r the phases and x the
+        least whole number with r_w + x * period >= r_u + c_u + lag (+ transfer), k_w + turns >= k_u + x.
+        Both are relations of two numbers, and those of the stages are small ones: in s alone, the bounds of tasks on
+        a cycle with too small a delay creep up cycle by cycle until they reach the horizon.
+        """
+        v, model = self.v, self.model
+        apart = v.apart(u, w) if transfer else 0
+        if v.period is None:
+            model.add(v.start[w] >= v.end[u] + lag)
+            if transfer:
+                model.add(v.start[w] >= v.end[u] + lag + transfer).only_enforce_if(apart)
+            return
+        if u == w:
+            model.add(turns * v.period >= v.duration[u] + lag).only_enforce_if(when)
+            return
+        longest, shortest = int(self.instance.duration[u].max()), int(self.instance.min_duration()[u])
+        least, most = -((v.period - 1 - shortest - lag) // v.period), -(-(v.period - 1 + longest + lag + transfer) // v.period)
+        steps = [model.new_bool_var("") for _ in range(most - least)]
+        for i, step in enumerate(steps):  # step i: x > least + i
+            shift = (least + i) * v.period
+            if i:
+                model.add_implication(step, steps[i - 1])
+            model.add(v.phase[w] + shift >= v.phase[u] + v.duration[u] + lag).only_enforce_if(step.negated())
+            if transfer:
+                model.add(v.phase[w] + shift >= v.phase[u] + v.duration[u] + lag + transfer).only_enforce_if([step.negated(), apart])
+        model.add(v.stage[w] + turns >= v.stage[u] + least + cp_model.LinearExpr.sum(steps)).only_enforce_if(when)
 
     def path_delays(self, least: list[tuple[int, int]]) -> None:
         """Proven lower bounds on single delays."""
         for layer, value in least:
             if layer in self.v.delay:
-                self.model.add(self.v.delay[layer] >= value)
+                self.model.add(self.v.delay[layer].value >= value)
 
     def anchor(self) -> None:
         """Some copy starts in the first period: schedules are alike when shifted by whole periods."""
@@ -104,27 +160,69 @@ class Constraints:
         self.model.add_bool_or(first)
 
     def symmetry(self) -> None:
-        """Like processors are interchangeable: longest copy i only uses the first i + 1 of its class.
+        """Like processors, micro-batches and the copies of an unrolled iteration are interchangeable: one of each set of equivalent schedules stays.
 
-        Valid without a hint that breaks it: any schedule can be renamed so that processors of a class
-        appear in the order of the first long copy they run.
+        Any schedule can be renamed to satisfy them all: first iterations, then processors.
         """
-        groups: dict[tuple[int, int | None], list[int]] = {}
-        for p, processor in enumerate(self.problem.processors):
-            groups.setdefault((processor.kind, processor.memory_bytes), []).append(p)
+        self._processors_in_order()
+        if self.v.period is None:
+            self._micro_batches_in_order()
+        else:
+            self._iterations_in_order()
+
+    def _processors_in_order(self) -> None:
+        """Longest copy i only uses the first i + 1 processors of a class: they appear in the order of the first long copy they run."""
         ranking = self.ranking()
-        for group in groups.values():
+        for group in like_processors(self.problem):
             for i, v in enumerate(ranking[: len(group) - 1]):
                 for p in group[i + 1 :]:
                     literal = self.v.place[v][p]
                     if literal is not None:
                         self.model.add(literal == 0)
 
+    def _micro_batches_in_order(self) -> None:
+        """Copies of a task start in order.
+
+        They have one processor and one duration, so handing every task's i-th earliest start to its copy
+        i occupies processors as before; if v's copies start at least a after u's, so do the sorted
+        ones (order statistics are monotone), over a distance too. Of a tensor with one producer no
+        fewer copies have been read, and as many produced, at any time, so no memory grows; a received sum
+        begins with the last of its producers, and may come earlier.
+        """
+        if sortable(self.problem):
+            instance = self.instance
+            for a, b in zip(range(instance.size - 1), range(1, instance.size), strict=True):
+                if instance.task[a] == instance.task[b]:  # copies of a task are consecutive
+                    self.model.add(self.v.start[b] >= self.v.end[a])
+
+    def _iterations_in_order(self) -> None:
+        """Copy 0 of the longest task has the least phase of its copies.
+
+        Calling iteration 1 the first, and the first the K-th, shifts that one's starts by a period and
+        leaves its phases, D and all figures but the span as they were.
+        """
+        k = self.problem.unroll
+        if k > 1 and self.problem.limits.span_cycles is None:
+            first = int(self.instance.min_duration().argmax()) // k * k
+            for copy in range(first + 1, first + k):
+                self.model.add(self.v.phase[first] <= self.v.phase[copy])
+
     def ranking(self) -> list[int]:
         """One copy per placement, longest first."""
         instance = self.instance
         single = np.flatnonzero(instance.copy == 0) if self.v.period is None else np.arange(instance.size)
         return single[np.argsort(-instance.min_duration()[single], kind="stable")].tolist()
+
+    def capacity(self) -> None:
+        """At most P copies run at a time, wherever; worth saying where all processors are alike.
+
+        CP-SAT reasons about that energy only if it is a constraint of its own.
+        """
+        v, duration = self.v, self.instance.duration
+        if v.period is not None or not bool((duration == duration[:, :1]).all()):
+            return
+        intervals = [self.model.new_fixed_size_interval_var(v.start[copy], cycles, "") for copy, cycles in enumerate(duration[:, 0].tolist()) if cycles]
+        self.model.add_cumulative(intervals, [1] * len(intervals), len(self.problem.processors))
 
     def span(self, limit: int) -> None:
         """The last result of an iteration within ``limit`` of its first start."""

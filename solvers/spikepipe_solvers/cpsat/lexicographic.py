@@ -1,39 +1,50 @@
 """Exact lexicographic search: one level of the objective after the other, each with its bound.
 
 The period is found by load balancing where nothing but load decides it, otherwise by bisection over
-models at a fixed period: a schedule feasible at one period is feasible at every longer one (keep stage
-and phase), so a proof of infeasibility at one period bounds all schedules. With a span limit or
-negative lags that does not hold, and periods are tried one by one from the bound upwards.
+models at a fixed period: a schedule feasible at one period is feasible at every longer one, so a proof
+of infeasibility at one period bounds all schedules. With a span limit or negative lags that does
+not hold, and periods are tried one by one from the bound upwards.
+
+A model too large for the time left is not built; a large one that stalls makes way for large
+neighbourhood search. What is proven infeasible is explained by a smallest set of limits that
+contradict each other.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikepipe_sched.bounds import delay_bound, objective_bound, period_bound
+from spikepipe_sched.conflicts import conflict
 from spikepipe_sched.problem import MAX_INT, Problem
-from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
+from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude, gap
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Observer
 from spikepipe_sched.version import __version__
-from spikepipe_solvers.balance import balance
+from spikepipe_solvers.balance import balance, loads
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
+from spikepipe_solvers.cpsat.limits import contradiction, limit_values
 from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
+from spikepipe_solvers.cpsat.size import affordable
+from spikepipe_solvers.delays.search import improve_delays
 from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.modulo import modulo_schedules
+from spikepipe_solvers.neighbourhood import improve_by_neighbourhoods
 from spikepipe_solvers.portfolio import heuristic_schedules
-from spikepipe_solvers.search import DelaySearch
 
-#: Largest number of tensor places for which the memory model is built as an objective.
-MEMORY_PLACES = 4000
+#: Copies up to which the whole model is all there is; its share of a level's time beyond, and the part of that time without news after which it is left.
+WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
 #: Share of the time that the heuristic ``modulo`` may take before the exact search.
 MODULO_SHARE = 0.2
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
-#: Steps of local search (up to a millisecond each) that a share of 1 stands for.
-LOCAL_STEPS = 20_000
+#: Neighbourhoods in a row that may fail to improve such a level.
+MINOR_FRUITLESS = 12
+#: Least share of the time for list scheduling at the balanced period.
+DECODE_SHARE = 0.05
 
 
 class Search(Incumbent):
@@ -43,7 +54,7 @@ class Search(Incumbent):
         super().__init__(problem, name, observer)
         self.clock, self.seed = clock, seed
         self.interrupted = False
-        self.infeasible: Infeasibility | None = None
+        self.excluded = False  # proven: nothing respects the limits
 
     # -- the whole search ----------------------------------------------------------------------------
 
@@ -74,7 +85,7 @@ class Search(Incumbent):
                     self._minimise_period(ceilings, share, local_search)
                 else:
                     if level == "delay" and "period" not in ceilings:
-                        self._decode(self._free_period(), [balance(problem.instance.duration).tolist()], local_search)
+                        self._decode(self._free_period(), balance(problem.instance.duration), local_search)
                     self._minimise(level, ceilings, share)
             if self.schedule is None or self.interrupted:
                 break
@@ -91,44 +102,99 @@ class Search(Incumbent):
                 self.problem,
                 None,
                 provenance=provenance,
-                infeasibility=self.infeasible or self._report(proven=False),
-                proven_infeasible=self.infeasible is not None,
+                infeasibility=self._explain() if self.excluded else self._report(),
+                proven_infeasible=self.excluded,
             )
         return conclude(self.problem, self.schedule, bounds=self.bounds, provenance=provenance)
 
-    def _report(self, *, proven: bool) -> Infeasibility:
-        limits, problem = self.problem.limits, self.problem
-        names = [n for n in ("period_cycles", "makespan_cycles", "delay", "traffic_bytes", "span_cycles") if getattr(limits, n) is not None]
-        names += [f"delay of layer '{layer}'" for layer, _ in limits.layer_delay]
-        names += ["memory_bytes"] if any(p.memory_bytes is not None for p in problem.processors) else []
-        known = self.bounds.get(problem.objective[0])
-        demanded = limits.period_cycles or limits.makespan_cycles
-        bound = known.value if known else 0
-        excess = (bound - demanded) / demanded if proven and demanded and bound > demanded else None
+    def _report(self) -> Infeasibility:
+        """Where nothing was found and nothing excluded: all limits, any of which may be the reason."""
+        values, known = limit_values(self.problem), self.bounds.get(self.problem.objective[0])
         return Infeasibility(
-            demanded=f"a {problem.mode} schedule within {', '.join(names) or 'no limits'}" + (f" (length at most {demanded})" if demanded else ""),
-            bound=("CP-SAT proves that none exists" if proven else "none found in the time given") + (f"; {problem.objective[0]} >= {bound}" if bound else ""),
-            gap=excess,
-            loosen=tuple(names),
+            demanded=f"a {self.problem.mode} schedule within {', '.join(f'{name} {value}' for name, value in values.items()) or 'no limits'}",
+            bound="none found in the time given" + (f"; {self.problem.objective[0]} >= {known.value} ({known.source})" if known and known.value else ""),
+            gap=None,
+            loosen=tuple(values),
         )
+
+    def _explain(self) -> Infeasibility:
+        """Why a problem proven infeasible is so: a smallest set of limits that contradict each other."""
+        problem = self.problem
+
+        def infeasible(part: Problem) -> bool | None:
+            clock = self.clock.part(0.5)
+            if clock.expired() or self.interrupted:
+                return None
+            trial = Search(part, clock, self.seed, None, self.name)
+            return trial.infeasible_within()
+
+        names, minimal = contradiction(problem, infeasible)
+        values, length = limit_values(problem), problem.limits.period_cycles or problem.limits.makespan_cycles
+        known = self.bounds.get("period" if problem.mode == "periodic" else "makespan")
+        short = known is not None and length is not None and known.value > length
+        return Infeasibility(
+            demanded=" and ".join(f"{name} of at most {values[name]}" for name in names) or f"a {problem.mode} schedule",
+            bound="CP-SAT proves that no schedule respects "
+            + ("this limit" if len(names) == 1 else f"these {len(names)} limits together" if names else "the dependences")
+            + (", without any one of them there is a schedule" if minimal and len(names) > 1 else "" if minimal else "; fewer may do: time ran out"),
+            gap=gap(known.value, length) if short and known is not None and length is not None else None,
+            loosen=names,
+        )
+
+    def infeasible_within(self) -> bool | None:
+        """Whether the problem is proven infeasible within the clock; None: open."""
+        if conflict(self.problem) is not None:
+            return True
+        for name, schedule in heuristic_schedules(self.problem):
+            self.offer(schedule, name)
+        if self.schedule is None:
+            if self.problem.mode == "periodic":
+                known = period_bound(self.problem)
+                self.raise_bound("period", known.value, known.source)
+                self._bisect({}, 1.0)
+            else:
+                self._settle({})
+        return True if self.excluded else False if self.schedule is not None else None
+
+    def _settle(self, ceilings: dict[str, int]) -> None:
+        """Find any schedule of a finite problem, or prove that there is none."""
+        if not affordable(self.problem, self.clock, ceilings):
+            return
+        outcome, schedule = ScheduleModel(self.problem, period=None, ceilings=ceilings, hint=None).solve(None, self.clock, seed=self.seed)
+        self.interrupted |= outcome.interrupted
+        self.excluded |= outcome.infeasible
+        if schedule is not None:
+            self.offer(schedule, "cpsat")
 
     # -- levels other than the period ------------------------------------------------------------------
 
-    def _model(self, ceilings: dict[str, int], period: int | None) -> ScheduleModel:
-        return ScheduleModel(self.problem, period=period, ceilings=ceilings, hint=self.schedule)
-
     def _minimise(self, level: str, ceilings: dict[str, int], share: float) -> None:
-        problem = self.problem
-        if self.clock.expired() or (level == "memory" != problem.objective[0] and self._memory_places() > MEMORY_PLACES):
-            return
+        """The whole model first; where it stalls on a large problem, parts of it around the incumbent."""
         period = None
-        if problem.mode == "periodic":
+        if self.problem.mode == "periodic":
             period = ceilings["period"] if "period" in ceilings else self._free_period()
+        minor = level in TIE_BREAKERS and level != self.problem.objective[0]
+        clock = self.clock.part(share)
+        large = self.problem.instance.size > WHOLE
+        memories = affordable(self.problem, clock, {level, *ceilings})
+        if memories or affordable(self.problem, clock, {level, *ceilings}, memories=False):
+            patience = PATIENCE_S if minor else STALLED * clock.left() if large else None
+            self._whole(level, ceilings, period, clock.part(WHOLE_SHARE if large and memories else 1.0), patience, memories=memories)
+        if large and not (self.interrupted or self.proven(level) or self.schedule is None):
+            allowed = dict(ceilings) if period is None else {**ceilings, "period": period}
+            lower = self.bounds[level].value if level in self.bounds else 0
+            self.interrupted |= improve_by_neighbourhoods(
+                self, level, allowed, clock, self.seed, lower=lower, **({"fruitless": MINOR_FRUITLESS} if minor else {})
+            )
+
+    def _whole(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, patience_s: float | None, *, memories: bool) -> None:
+        """``memories``: with the processors' memories; without, its schedules may be refused, but its bounds hold."""
         allowed = dict(ceilings)
         if self.schedule is not None and (period is None or "period" in ceilings):
             allowed[level] = self.value(level)
         lower = self.bounds[level].value if level in self.bounds else 0
-        model = self._model(allowed, period)
+        model = ScheduleModel(self.problem, period=period, ceilings=allowed, hint=self.schedule, memories=memories)
+        clock.spend(model.work)
         valid = period is None or "period" in ceilings or self._monotone()
 
         def on_bound(bound: int) -> None:
@@ -137,14 +203,7 @@ class Search(Incumbent):
                 self.tell()
 
         outcome, schedule = model.solve(
-            level,
-            self.clock,
-            seed=self.seed,
-            share=share,
-            patience_s=PATIENCE_S if level in TIE_BREAKERS and level != problem.objective[0] else None,
-            lower=lower,
-            on_schedule=lambda s: self.offer(s, "cpsat"),
-            on_bound=on_bound,
+            level, clock, seed=self.seed, patience_s=patience_s, lower=lower, on_schedule=lambda s: self.offer(s, "cpsat"), on_bound=on_bound
         )
         self.interrupted |= outcome.interrupted
         if schedule is not None:
@@ -152,17 +211,12 @@ class Search(Incumbent):
         if outcome.found and valid:
             self.raise_bound(level, outcome.bound, "CP-SAT")
         if outcome.infeasible and self.schedule is None and valid:
-            self.infeasible = self._report(proven=True)
-
-    def _memory_places(self) -> int:
-        producing = len(
-            np.unique(np.stack([self.problem.edges.tensor, np.repeat(self.problem.edges.source, np.diff(self.problem.edges.tensor_ptr))]), axis=1)[0]
-        )
-        return producing * len(self.problem.processors) ** 2 * self.problem.micro_batches
+            self.excluded = True
 
     # -- the period --------------------------------------------------------------------------------------
 
     def _monotone(self) -> bool:
+        """Whether a schedule feasible at one period is feasible at every longer one; see `spikepipe_solvers.cpsat.model.stretched`."""
         instance = self.problem.instance
         return self.problem.limits.span_cycles is None and not (instance.lag < 0).any() and not (instance.delay_lag < 0).any()
 
@@ -198,34 +252,25 @@ class Search(Incumbent):
         target = max(target, known.value)
         ceiling = problem.limits.period_cycles
         if ceiling is None or target <= ceiling:
-            self._decode(target, [assignment.tolist()], local_search)
+            self._decode(target, assignment, local_search)
         if self.interrupted or (self.schedule is not None and not self._coupled(ceilings) and self.value("period") <= target):
             return
         self._bisect(ceilings, share)
 
-    def _loads(self, assignment: np.ndarray) -> int:
-        from spikepipe_solvers.balance import loads
-
+    def _loads(self, assignment: NDArray[np.int64]) -> int:
         return int(loads(self.problem.instance.duration, assignment).max())
 
-    def _decode(self, period: int, assignments: list[list[int]], local_search: float) -> None:
+    def _decode(self, period: int, assignment: NDArray[np.int64], local_search: float) -> None:
         """Schedules at a period from modulo list scheduling and local search."""
-        search = DelaySearch(self.problem, period, self.seed, lambda s: self.offer(s, "modulo"))
-        clock = self.clock if self.clock.deterministic else Clock(self.clock.budget, 0.3 * self.clock.left() / self.clock.budget.time_limit_s)
-        # Up to some forty copies CP-SAT alone does better; beyond, local search gains with size.
-        worth = min(1.0, max(0, self.problem.instance.size - 40) / 100)
-        steps = int(LOCAL_STEPS * local_search * worth) or 8
-        target = delay_bound(self.problem, period).value
-        search.follow_data(clock, 2 * steps, target)
-        for start in search.fitting(assignments):
-            search.run(start, clock, steps, target)
+        clock, target = self.clock.part(max(local_search, DECODE_SHARE)), delay_bound(self.problem, period).value
+        improve_delays(self, period, clock, self.seed, assignments=[assignment], target=target)
 
     def _bisect(self, ceilings: dict[str, int], share: float) -> None:
         """Shorter periods between the bound and the incumbent (or the limit), by models at fixed periods.
 
         A period that stays undecided in its share of the time is given up and longer ones are tried.
         """
-        low = self.bounds["period"].value
+        problem, low = self.problem, self.bounds["period"].value
         high = self.value("period") if self.schedule is not None else self._free_period()
         found = self.schedule is not None
         monotone = self._monotone()
@@ -234,8 +279,13 @@ class Search(Incumbent):
         while unknown < high or (unknown == high and not found):
             if self.clock.expired() or self.interrupted:
                 return
-            model = self._model({**ceilings}, probe)
-            outcome, schedule = model.solve(None, self.clock, seed=self.seed, share=share * 0.5)
+            clock = self.clock.part(share * 0.5 if found else 1.0)  # without a schedule there is nothing else to do
+            memories = affordable(problem, clock, ceilings)
+            if not memories and not affordable(problem, clock, ceilings, memories=False):
+                return
+            model = ScheduleModel(problem, period=probe, ceilings=ceilings, hint=self.schedule, memories=memories)
+            clock.spend(model.work)
+            outcome, schedule = model.solve(None, clock, seed=self.seed)
             self.interrupted |= outcome.interrupted
             if outcome.infeasible:
                 unknown = probe + 1
@@ -251,17 +301,17 @@ class Search(Incumbent):
                 return
             probe = (unknown + high) // 2 if monotone else unknown
         if not found and low > high:
-            self.infeasible = self._report(proven=True)
+            self.excluded = True
 
 
 def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
-    """Offer a hint and the heuristics' schedules; those of ``modulo`` if asked for, or if no other is feasible."""
+    """Offer a hint and the heuristics' schedules; those of ``modulo`` if asked for, under memory limits, or if no other is feasible."""
     problem = search.problem
+    limited = any(p.memory_bytes is not None for p in problem.processors)
     if hint is not None:
         search.offer(hint, "hint")
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
-    if problem.mode == "periodic" and (modulo or search.schedule is None):
-        clock = search.clock if search.clock.deterministic else Clock(search.clock.budget, MODULO_SHARE)
-        for schedule in modulo_schedules(problem, clock, search.seed, search.observer):
+    if problem.mode == "periodic" and (modulo or limited or search.schedule is None):
+        for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE), search.seed, search.observer):
             search.offer(schedule, "modulo")

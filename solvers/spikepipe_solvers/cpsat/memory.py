@@ -9,10 +9,9 @@ memory is never below the checker's and can be made equal.
 
 from __future__ import annotations
 
-import numpy as np
 from ortools.sat.python import cp_model
 
-from spikepipe_solvers.cpsat.traffic import model_flows
+from spikepipe_solvers.cpsat.traffic import Move, moves
 from spikepipe_solvers.cpsat.variables import Expression, Variables
 
 Bool = cp_model.IntVar
@@ -32,72 +31,64 @@ class MemoryModel:
         if variables.period is None:
             self._resident()
 
-    def _life(self, p: int, name: str, size: int) -> tuple[Bool, cp_model.IntVar, cp_model.IntVar]:
-        present = self.model.new_bool_var(f"in_{name}")
-        begin = self.model.new_int_var(0, self.latest, f"b_{name}")
-        end = self.model.new_int_var(0, self.latest, f"e_{name}")
+    def _life(self, p: int, size: int) -> tuple[Bool, cp_model.IntVar, cp_model.IntVar]:
+        present = self.model.new_bool_var("")
+        begin = self.model.new_int_var(0, self.latest, "")
+        end = self.model.new_int_var(0, self.latest, "")
         self.lives[p].append((present, begin, end, size))
         return present, begin, end
 
     def _tensors(self) -> None:
-        flow, v, model, kinds = model_flows(self.v), self.v, self.model, self.problem.tasks.kinds
-        instance = self.problem.instance
-        layer_of: dict[tuple[int, int], int] = {}
-        for u, w, layer in zip(instance.delay_source.tolist(), instance.delay_target.tolist(), instance.delay_layer.tolist(), strict=True):
-            layer_of[(u, w)] = layer
-        groups: dict[tuple[int, int], list[int]] = {}
-        for row, key in enumerate(zip(flow.tensor.tolist(), flow.copy.tolist(), strict=True)):
-            groups.setdefault(key, []).append(row)
-        for (tensor, copy), rows in groups.items():
-            size, summed = int(self.problem.tensor_bytes[tensor]), bool(flow.summed[rows[0]])
+        v, model = self.v, self.model
+        groups: dict[tuple[int, int], list[Move]] = {}
+        for move in moves(v):
+            groups.setdefault((move.tensor, move.copy), []).append(move)
+        for (tensor, _), rows in groups.items():
+            size, summed = int(self.problem.tensor_bytes[tensor]), rows[0].summed
             for p in range(len(self.problem.processors)):
-                producers = sorted({int(flow.source[r]) for r in rows if v.place[int(flow.source[r])][p] is not None})
+                producers = sorted({move.source for move in rows if v.place[move.source][p] is not None})
                 if not producers:
                     continue
-                name = f"{tensor}_{copy}_{p}"
-                present, begin, end = self._life(p, name, size)
-                away = {q: self._life(q, f"{name}_{q}", size) for q in range(len(self.problem.processors)) if q != p}
+                present, begin, end = self._life(p, size)
+                away = {q: self._life(q, size) for q in range(len(self.problem.processors)) if q != p}
                 for u in producers:
                     here = v.place[u][p]
                     assert here is not None
                     model.add_implication(here, present)
                     model.add(begin <= v.start[u]).only_enforce_if(here)
-                for r in rows:
-                    u, w = int(flow.source[r]), int(flow.target[r])
+                for move in rows:
+                    u, w = move.source, move.target
                     here = v.place[u][p]
                     if here is None:
                         continue
-                    distance: Expression = int(flow.distance[r])
-                    if v.period is not None and (u, w) in layer_of:
-                        distance = v.delay[layer_of[u, w]] if kinds[w] == "F" else v.backward_delay[layer_of[u, w]]
-                    until = v.end[w] + distance * (v.period or 0)
+                    until = v.end[w] + move.turns * (v.period or 0)
                     for q, there in v.on(w):
-                        both = [here, there]
+                        both = [here, there, *move.when]
                         if q == p:
                             model.add(end >= until).only_enforce_if(both)
                             continue
-                        model.add(end >= (until if summed else v.end[u] + int(flow.arrival[r]))).only_enforce_if(both)
+                        model.add(end >= (until if summed else v.end[u] + move.arrival)).only_enforce_if(both)
                         far, since, last = away[q]
-                        model.add_bool_or([here.negated(), there.negated(), far])
+                        model.add_bool_or([*(x.negated() for x in both), far])
                         # A received sum begins with the last producer that sends: any later begin is wrong.
                         if not summed:
                             model.add(since <= v.end[u]).only_enforce_if(both)
                         model.add(last >= until).only_enforce_if(both)
                 if summed:
                     for q, (far, since, _) in away.items():
-                        self._received_sum(p, q, rows, since, far, flow.source, flow.target)
+                        self._received_sum(p, q, rows, since, far)
 
-    def _received_sum(self, p: int, q: int, rows: list[int], since: cp_model.IntVar, far: Bool, source: np.ndarray, target: np.ndarray) -> None:
+    def _received_sum(self, p: int, q: int, rows: list[Move], since: cp_model.IntVar, far: Bool) -> None:
         """Begin of a received sum: at or before the end of the last producer on p that sends to q."""
         v, model = self.v, self.model
         choices: list[Bool] = []
-        for u, w in sorted({(int(source[r]), int(target[r])) for r in rows}):
+        for u, w, when in {(move.source, move.target, tuple(x.index for x in move.when)): (move.source, move.target, move.when) for move in rows}.values():
             here, there = v.place[u][p], v.place[w][q]
             if here is None or there is None:
                 continue
-            last = model.new_bool_var(f"last_{u}_{w}_{p}_{q}_{since.index}")
-            model.add_implication(last, here)
-            model.add_implication(last, there)
+            last = model.new_bool_var("")
+            for literal in (here, there, *when):
+                model.add_implication(last, literal)
             model.add(since <= v.end[u]).only_enforce_if(last)
             choices.append(last)
         if choices:
@@ -124,7 +115,7 @@ class MemoryModel:
         for (tensor, update), readers in homes.items():
             size = int(self.problem.tensor_bytes[tensor])
             for p in range(len(self.problem.processors)):
-                present, begin, end = self._life(p, f"res_{tensor}_{update}_{p}", size)
+                present, begin, end = self._life(p, size)
                 model.add(begin == 0)
                 here = v.place[update][p]
                 if here is not None:
@@ -142,28 +133,28 @@ class MemoryModel:
         intervals: list[cp_model.IntervalVar] = []
         demands: list[int] = []
         whole: list[Expression] = []
-        for i, (present, begin, end, size) in enumerate(self.lives[p]):
-            length = model.new_int_var(0, self.latest, f"len_{p}_{i}")
+        for present, begin, end, size in self.lives[p]:
+            length = model.new_int_var(0, self.latest, "")
             model.add(length >= end - begin).only_enforce_if(present)
             model.add(length == 0).only_enforce_if(present.negated())
             if period is None:
-                stop = model.new_int_var(0, 2 * self.latest, f"stop_{p}_{i}")
-                intervals.append(model.new_optional_interval_var(begin, length, stop, present, f"live_{p}_{i}"))
+                stop = model.new_int_var(0, 2 * self.latest, "")
+                intervals.append(model.new_optional_interval_var(begin, length, stop, present, ""))
                 demands.append(size)
                 continue
-            count = model.new_int_var(0, self.latest // period + 1, f"q_{p}_{i}")
-            rest = model.new_int_var(0, period - 1, f"rest_{p}_{i}")
-            turn = model.new_int_var(0, self.latest // period + 1, f"turn_{p}_{i}")
-            phase = model.new_int_var(0, period - 1, f"phase_{p}_{i}")
+            count = model.new_int_var(0, self.latest // period + 1, "")
+            rest = model.new_int_var(0, period - 1, "")
+            turn = model.new_int_var(0, self.latest // period + 1, "")
+            phase = model.new_int_var(0, period - 1, "")
             model.add(length == count * period + rest)
             model.add(begin == turn * period + phase)
             whole.append(size * count)
             for shift in (0, period):
-                stop = model.new_int_var(0, 3 * period, f"stop_{p}_{i}_{shift}")
-                intervals.append(model.new_optional_interval_var(phase + shift, rest, stop, present, f"live_{p}_{i}_{shift}"))
+                stop = model.new_int_var(0, 3 * period, "")
+                intervals.append(model.new_optional_interval_var(phase + shift, rest, stop, present, ""))
                 demands.append(size)
         if not self.lives[p]:
             return
-        free = model.new_int_var(0, most, f"free_{p}")
+        free = model.new_int_var(0, most, "")
         model.add(cp_model.LinearExpr.sum(whole) + free <= capacity)
         model.add_cumulative(intervals, demands, free)

@@ -12,10 +12,14 @@ from spikepipe_sched.check import layer_delays
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
-from spikepipe_solvers.cpsat.constraints import Constraints
+from spikepipe_solvers.cpsat.constraints import Constraints, like_processors, sortable
 from spikepipe_solvers.cpsat.objective import Objective
 from spikepipe_solvers.cpsat.run import Outcome, run
-from spikepipe_solvers.cpsat.variables import make_variables
+from spikepipe_solvers.cpsat.size import BUILD_WORK, model_size
+from spikepipe_solvers.cpsat.variables import Delay, make_variables
+
+#: Longest time for completing a hint [s].
+COMPLETION_S = 3.0
 
 
 def serial_length(problem: Problem) -> int:
@@ -27,8 +31,44 @@ def serial_length(problem: Problem) -> int:
     """
     instance = problem.instance
     waits = int(instance.transfer.sum() + np.maximum(instance.lag, 0).sum())
-    waits += int(instance.delay_transfer.sum() + np.maximum(instance.delay_lag, 0).sum())
+    waits += problem.unroll * int(instance.delay_transfer.sum() + np.maximum(instance.delay_lag, 0).sum())
     return max(1, int(instance.duration.max(axis=1).sum()) + waits)
+
+
+def stretched(schedule: Schedule, problem: Problem, period: int) -> Schedule:
+    """The schedule at a longer period: feasible, with no larger delays, traffic or memory (lags not negative, the span not limited).
+
+    Idle time is inserted where a period ends; a task that is running then ends as long after it
+    as before. All events keep their order, and no time between two of them shrinks.
+    """
+    assert schedule.period is not None
+    instance = problem.instance
+    stage, phase = np.divmod(schedule.start, schedule.period)
+    wraps = phase + instance.duration[np.arange(instance.size), schedule.processor] > schedule.period
+    return Schedule(processor=schedule.processor, start=stage * period + phase + np.where(wraps, period - schedule.period, 0), period=period)
+
+
+def canonical(schedule: Schedule, problem: Problem, ranking: list[int]) -> Schedule:
+    """The same schedule with micro-batches, iterations and like processors renamed to satisfy `Constraints.symmetry`."""
+    instance, k = problem.instance, problem.unroll
+    processor, start, period = schedule.processor, schedule.start, schedule.period
+    if sortable(problem):
+        start = start[np.lexsort((start, instance.task))]  # copies of a task are consecutive
+    if period is not None and k > 1 and problem.limits.span_cycles is None:
+        first = int(instance.min_duration().argmax()) // k * k
+        turn = int((start[first : first + k] % period).argmin())
+        later = instance.copy + turn
+        old = instance.task * k + later % k
+        processor, start = processor[old], start[old] + later // k * period
+        start = start - int(start.min()) // period * period
+    order = list(dict.fromkeys(int(processor[v]) for v in ranking))
+    new = np.arange(len(problem.processors))
+    for group in like_processors(problem):
+        used = [p for p in order if p in group]
+        used += [p for p in group if p not in used]
+        for target, p in zip(group, used, strict=True):
+            new[p] = target
+    return Schedule(processor=new[processor], start=start, period=period)
 
 
 class ScheduleModel:
@@ -40,9 +80,20 @@ class ScheduleModel:
         Fixed period [cycles]; None: finite.
     ceilings
         Largest allowed values of objective levels: what earlier levels reached.
+    symmetric
+        Keep one of each set of equivalent schedules only.
+    memories
+        Respect the processors' memories; a model without them is a relaxation, and far smaller.
+
+    Attributes
+    ----------
+    work
+        Deterministic work of building the model.
     """
 
-    def __init__(self, problem: Problem, *, period: int | None, ceilings: Mapping[str, int], hint: Schedule | None = None) -> None:
+    def __init__(
+        self, problem: Problem, *, period: int | None, ceilings: Mapping[str, int], hint: Schedule | None = None, symmetric: bool = True, memories: bool = True
+    ) -> None:
         self.problem, self.period, self.model = problem, period, cp_model.CpModel()
         length = serial_length(problem)
         if period is None:
@@ -70,43 +121,37 @@ class ScheduleModel:
         constraints.anchor()
         if period is not None:
             paths = layer_paths(problem)
-            constraints.path_delays([(layer, int(-(-paths[layer] // period))) for layer in self.variables.delay])
+            constraints.path_delays([(layer, int(-(-paths[layer] * problem.unroll // period))) for layer in self.variables.delay])
         else:
             makespan = self.objective.level("makespan")
             constraints.area(makespan)  # pyright: ignore[reportArgumentType]
+            constraints.capacity()
         limits = problem.limits
         if limits.traffic_bytes is not None:
             self.model.add(self.objective.level("traffic") <= limits.traffic_bytes)
         if limits.span_cycles is not None:
             constraints.span(limits.span_cycles)
-        self.objective.limit_memory()
+        if memories:
+            self.objective.limit_memory()
         for name, value in ceilings.items():
             if name != "period":
                 self.model.add(self.objective.level(name) <= value)
-        if hint is None:
+        self._ranking = constraints.ranking()
+        self.symmetric = symmetric
+        if symmetric:
             constraints.symmetry()
-        else:
-            hint = self._renamed(hint, constraints)
-            constraints.symmetry()
-            self._hint(hint)
+        self.work = model_size(problem, frozenset(ceilings), memories=memories) * BUILD_WORK
+        self.hinted = hint is not None
+        if hint is not None:
+            self.hint_on(self.model, hint)
 
-    def _renamed(self, hint: Schedule, constraints: Constraints) -> Schedule:
-        """The hint with like processors renamed to satisfy the symmetry constraint."""
-        groups: dict[tuple[int, int | None], list[int]] = {}
-        for p, processor in enumerate(self.problem.processors):
-            groups.setdefault((processor.kind, processor.memory_bytes), []).append(p)
-        order = list(dict.fromkeys(int(hint.processor[v]) for v in constraints.ranking()))
-        new = np.arange(len(self.problem.processors))
-        for group in groups.values():
-            used = [p for p in order if p in group]
-            used += [p for p in group if p not in used]
-            for target, p in zip(group, used, strict=True):
-                new[p] = target
-        return Schedule(processor=new[hint.processor], start=hint.start, period=hint.period)
-
-    def _hint(self, hint: Schedule) -> None:
-        """Hint placement, starts and delays."""
-        v, model = self.variables, self.model
+    def hint_on(self, model: cp_model.CpModel, hint: Schedule) -> None:
+        """Hint placement, starts and delays, on the model or a clone of it."""
+        v = self.variables
+        if self.period is not None and hint.period is not None and self.period > hint.period:
+            hint = stretched(hint, self.problem, self.period)
+        if self.symmetric:
+            hint = canonical(hint, self.problem, self._ranking)
         seen = set[int]()
         for copy in range(self.problem.instance.size):
             for p, literal in v.on(copy):
@@ -119,15 +164,38 @@ class ScheduleModel:
                 assert isinstance(variable, cp_model.IntVar)  # finite starts are plain variables
                 model.add_hint(variable, start)
             elif hint.period is not None:
-                stage, phase = divmod(start, hint.period)  # keeps stage and phase: feasible at longer periods
+                stage, phase = divmod(start, hint.period)
                 model.add_hint(v.stage[copy], stage)
                 model.add_hint(v.phase[copy], min(phase, self.period - 1))
         if self.period is not None and hint.period is not None:
             forward, backward = layer_delays(self.problem, hint)
-            for layer, variable in v.delay.items():
-                model.add_hint(variable, int(forward[layer]))
-                if v.backward_delay[layer] is not variable:
-                    model.add_hint(v.backward_delay[layer], int(backward[layer]))
+            for layer, delay in v.delay.items():
+                self._hint_delay(model, delay, int(forward[layer]))
+                if v.backward_delay[layer] is not delay:
+                    self._hint_delay(model, v.backward_delay[layer], int(backward[layer]))
+
+    def complete_hint(self, clock: Clock) -> bool:
+        """Hint what follows from placement, starts and delays as well; False if the model does not admit the hint.
+
+        With all that is hinted fixed the rest takes milliseconds (lifetimes in memory, which are only
+        bounded on one side, seconds), and CP-SAT accepts a complete hint at once, where it may
+        spend many seconds on a partial one of a large model.
+        """
+        outcome = run(self.model, clock.part(0.2, most_s=COMPLETION_S), seed=0, fixed=True)
+        if outcome.found:
+            self.model.clear_hints()
+            for index in range(len(self.model.proto.variables)):
+                variable = self.model.get_int_var_from_proto_index(index)
+                self.model.add_hint(variable, outcome.solver.value(variable))
+        return outcome.found
+
+    def _hint_delay(self, model: cp_model.CpModel, delay: Delay, value: int) -> None:
+        model.add_hint(delay.value, value)
+        if delay.residues:
+            turns, rho = divmod(value, self.problem.unroll)
+            model.add_hint(delay.turns, turns)
+            for residue, literal in enumerate(delay.residues):
+                model.add_hint(literal, residue == rho)
 
     def solve(
         self,
@@ -147,16 +215,20 @@ class ScheduleModel:
             self.model.add(expression >= lower)
             self.model.minimize(expression)
 
+        if self.hinted:
+            self.complete_hint(clock)
+
         def report(callback: cp_model.CpSolverSolutionCallback) -> None:
             if on_schedule is not None:
-                on_schedule(self._schedule(callback.value))
+                on_schedule(self.schedule(callback.value))
 
         outcome = run(
             self.model, clock, seed=seed, share=share, patience_s=patience_s, linearization=0 if level == "delay" else 1, report=report, on_bound=on_bound
         )
-        return outcome, self._schedule(outcome.solver.value) if outcome.found else None
+        return outcome, self.schedule(outcome.solver.value) if outcome.found else None
 
-    def _schedule(self, value: Callable[[cp_model.LinearExprT], int]) -> Schedule:
+    def schedule(self, value: Callable[[cp_model.LinearExprT], int]) -> Schedule:
+        """The schedule that a solution stands for."""
         v = self.variables
         processor = [next(p for p, literal in v.on(copy) if value(literal)) for copy in range(self.problem.instance.size)]
         start = [value(s) for s in v.start]

@@ -42,7 +42,7 @@ class Objective:
         return makespan
 
     def _delay(self) -> Expression:
-        return cp_model.LinearExpr.sum(list(self.v.delay.values()))
+        return cp_model.LinearExpr.sum([delay.value for delay in self.v.delay.values()])
 
     def _traffic(self) -> Expression:
         return traffic_expression(self.v)

@@ -12,13 +12,17 @@ from ortools.sat.python import cp_model
 
 from spikepipe_solvers.clock import Clock
 
+#: CP-SAT's own deterministic time per second of one core: propagation of intervals is hardly counted.
+INTERVAL_RATE, LINEAR_RATE = 0.06, 0.4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What CP-SAT said: found a solution, or proved that there is none; its bound; whether it was interrupted."""
+    """What CP-SAT said: found a solution, proved it best, or proved that there is none; its bound; whether it was interrupted."""
 
     solver: cp_model.CpSolver
     found: bool
+    optimal: bool
     infeasible: bool
     bound: int
     interrupted: bool
@@ -51,6 +55,8 @@ def run(
     share: float = 1.0,
     patience_s: float | None = None,
     linearization: int = 1,
+    rate: float = INTERVAL_RATE,
+    fixed: bool = False,
     report: Callable[[cp_model.CpSolverSolutionCallback], None] | None = None,
     on_bound: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -58,6 +64,8 @@ def run(
 
     News are better solutions and better bounds. Under a deterministic limit only work counts, so
     patience, being wall-clock time, plays no part.
+
+    ``rate`` is CP-SAT's deterministic time per second; ``fixed`` fixes what is hinted.
 
     The solve runs in a thread of its own while this one waits in Python: Ctrl-C and Jupyter's
     interrupt raise KeyboardInterrupt here, the search is stopped, and what it found is returned with
@@ -69,8 +77,9 @@ def run(
     parameters.random_seed = seed
     parameters.catch_sigint_signal = False
     parameters.linearization_level = linearization
+    parameters.fix_variables_to_their_hinted_value = fixed
     if clock.deterministic:
-        parameters.max_deterministic_time = max(1e-6, clock.left() * share)
+        parameters.max_deterministic_time = max(1e-6, clock.left() * share * rate)
     else:
         parameters.max_time_in_seconds = max(0.01, clock.left() * share)
     news = [time.perf_counter()]
@@ -115,7 +124,7 @@ def run(
     if watch.error is not None:
         raise watch.error
     if clock.deterministic:
-        clock.spend(solver.response_proto.deterministic_time)
+        clock.spend(solver.response_proto.deterministic_time / rate)
     code = status[0]
     if code == cp_model.MODEL_INVALID:
         raise ValueError(f"CP-SAT refuses the model: {model.validate()}")
@@ -124,6 +133,7 @@ def run(
     return Outcome(
         solver=solver,
         found=found,
+        optimal=code == cp_model.OPTIMAL,
         infeasible=code == cp_model.INFEASIBLE,
         bound=bound,
         interrupted=interrupted,

@@ -1,0 +1,107 @@
+"""``spikepipe-sched pareto``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from spikepipe_sched.cli.options import Costing, Job, JsonFlag, Training, build_problem, read_lowering
+from spikepipe_sched.cli.output import require_writable, table
+
+if TYPE_CHECKING:
+    from spikepipe_sched.pareto import Front, FrontPoint
+
+
+def pareto(
+    network: str,
+    /,
+    *,
+    processors: Annotated[int, Parameter(alias="-P")] = 4,
+    objectives: str | None = None,
+    points: int = 16,
+    solver: str = "auto",
+    time_limit: float = 120.0,
+    workers: int | None = None,
+    seed: int = 0,
+    training: Training = Training(),
+    costing: Costing = Costing(),
+    job: Job = Job(),
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Trade the period against gradient delay or traffic.
+
+    One row for every schedule that no other one found beats, shortest period first, with what is
+    proven about it. Ctrl-C ends the search early and keeps what was found.
+
+    Parameters
+    ----------
+    network
+        Name of a library network, or a .toml, .nir or .onnx file.
+    processors
+        Number of processors; the platform's list of processors is cut or repeated.
+    objectives
+        period,delay (the default), period,traffic or period,delay,traffic; makespan,traffic in finite
+        mode.
+    points
+        Most solves; each yields a point or closes a part of the front.
+    solver
+        Name of an installed solver; see the command solvers.
+    time_limit
+        Wall-clock limit of all solves together [seconds].
+    workers
+        Threads; all processor cores if not given.
+    seed
+        Seed of everything random.
+    output
+        File for the front as JSON, with every schedule.
+    json
+        Print the front as JSON and nothing else.
+    """
+    from spikepipe_sched.cli.progress import live_progress
+    from spikepipe_sched.errors import require
+    from spikepipe_sched.pareto import pareto as run
+
+    require(job.objective is None, "pareto takes --objectives, not --objective")
+    default = "period,delay" if job.mode == "periodic" else "makespan,traffic"
+    names = tuple(part.strip() for part in (objectives or default).split(","))
+    require_writable(output)
+    problem = build_problem(read_lowering(network, training, costing), job, processors)
+    with live_progress() as observer:
+        front = run(problem, names, time_limit_s=time_limit, points=points, solver=solver, workers=workers, seed=seed, observer=observer)
+    print(front.to_json() if json else _text(front))
+    if front.interrupted:
+        print("interrupted: this is what was found so far", file=sys.stderr)
+    if not front.points:
+        print("error: no feasible schedule found; 'solve' says why", file=sys.stderr)
+        return 130 if front.interrupted else 1
+    if output is not None:
+        front.to_json(output)
+        print(f"written to {output}", file=sys.stderr if json else sys.stdout)
+    return 0
+
+
+def _text(front: Front) -> str:
+    """The table, and how long it took."""
+    from spikepipe_sched.export.summary import percent
+
+    if not front.points:
+        return "no points"
+    least = front.points[0].values[0]
+    titles = {"delay": "sum of delays", "traffic": "traffic bytes"}
+    second = titles[front.objectives[1]]
+    further = [titles[name] for name in front.objectives[2:]]
+    headers = [front.objectives[0], "x least", second, *further, "at least", "gap", "proven"]
+
+    def cells(point: FrontPoint) -> list[str]:
+        length, target, *rest = point.values
+        verdict = "exact" if point.exact else f"least {second.split(' bytes')[0]}" if point.proven else "-"
+        return [f"{length:,}", f"{length / least:.3f}", f"{target:,}", *(f"{value:,}" for value in rest), f"{point.bound:,}", percent(point.gap), verdict]
+
+    rows = [cells(point) for point in front.points]
+    known = sum(point.proven for point in front.points)
+    closing = f"{len(rows)} points, {known} with the {second.split(' bytes')[0]} proven least at their {front.objectives[0]}; {front.runtime_s:.1f} s"
+    return f"{table(headers, rows, right=range(len(headers) - 1))}\n{closing}"

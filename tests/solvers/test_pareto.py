@@ -1,0 +1,108 @@
+"""Fronts against brute force, and what every front must satisfy."""
+
+from __future__ import annotations
+
+import json
+
+import networkx as nx
+import pytest
+
+from spikepipe_sched import Limits, Problem, Result, check
+from spikepipe_sched.errors import InputError
+from spikepipe_sched.pareto import Front, pareto
+from tests.oracle import Oracle, TooLarge, random_problem
+from tests.solvers.instances import network_problem
+
+
+def brute_force(problem: Problem, level: int, longest: int = 14) -> dict[int, int]:
+    """Least value of a level of (period, delay, ...) at every period that has a schedule."""
+    oracle = Oracle(problem)
+    return {period: values[level] for period in range(1, longest + 1) if (values := oracle.at(period)) is not None}
+
+
+def corners(least: dict[int, int]) -> list[tuple[int, int]]:
+    """The periods at which the least value falls."""
+    found: list[tuple[int, int]] = []
+    for period, value in sorted(least.items()):
+        if not found or value < found[-1][1]:
+            found.append((period, value))
+    return found
+
+
+@pytest.mark.parametrize("seed", [1008, 1010, 1018, 1025, 1028])
+def test_fronts_equal_brute_force(seed: int) -> None:
+    """All points of (period, delay) on small problems, and each is proven exact."""
+    problem = random_problem(seed, "periodic")
+    try:
+        expected = corners(brute_force(problem, problem.objective.index("delay")))
+    except TooLarge:
+        pytest.skip("too large to enumerate")
+    front = pareto(problem, time_limit_s=20, points=8, workers=1)
+    assert [point.values for point in front.points] == expected
+    assert all(point.exact for point in front.points)
+
+
+def well_formed(front: Front) -> None:
+    """Non-dominated, checked, bounded."""
+    values = [point.values for point in front.points]
+    assert values == sorted(set(values))
+    assert not any(a != b and all(x <= y for x, y in zip(a, b, strict=True)) for a in values for b in values)
+    for point in front.points:
+        assert point.result.schedule is not None
+        assert point.result.metrics is not None
+        assert check(point.result.problem, point.result.schedule) == ()
+        assert tuple(point.result.metrics.value(name) for name in front.objectives) == point.values
+        assert point.bound <= point.values[1]
+        assert point.length_bound <= point.values[0]
+        assert point.exact <= point.proven
+
+
+@pytest.mark.parametrize(
+    ("objectives", "mode"),
+    [(("period", "delay"), "periodic"), (("period", "traffic"), "periodic"), (("period", "delay", "traffic"), "periodic"), (("makespan", "traffic"), "finite")],
+)
+def test_points_are_checked_and_beat_each_other_nowhere(objectives: tuple[str, ...], mode: str) -> None:
+    """Whatever the objectives."""
+    front = pareto(network_problem(mode=mode), objectives, time_limit_s=4, points=5, workers=1)
+    assert len(front.points) >= 2
+    well_formed(front)
+
+
+def test_bounds_grow_towards_shorter_periods() -> None:
+    """What is proven at a longer period holds at all shorter ones."""
+    front = pareto(network_problem(), time_limit_s=4, points=5, workers=1)
+    bounds = [point.bound for point in front.points]
+    assert bounds == sorted(bounds, reverse=True)
+
+
+def test_the_problems_own_limits_hold() -> None:
+    """No point beyond the largest period."""
+    front = pareto(network_problem(limits=Limits(period_cycles=900)), time_limit_s=3, points=4, workers=1)
+    assert front.points
+    assert all(point.values[0] <= 900 for point in front.points)
+
+
+def test_documents_hold_every_schedule() -> None:
+    """Each point's result can be read back."""
+    front = pareto(network_problem(), time_limit_s=2, points=3, workers=1)
+    document = json.loads(front.to_json())
+    assert document["schema"] == "spikepipe-sched/front/1"
+    assert [tuple(point["values"].values()) for point in document["points"]] == [point.values for point in front.points]
+    for point, written in zip(front.points, document["points"], strict=True):
+        assert Result.from_json(json.dumps(written["result"])).key() == point.result.key()
+
+
+def test_fronts_that_make_no_sense_are_refused() -> None:
+    """Unknown objectives, and problems whose longer periods need not be feasible."""
+    with pytest.raises(InputError, match="period,delay or period,traffic or period,delay,traffic, not delay,period"):
+        pareto(network_problem(), ("delay", "period"))
+    with pytest.raises(InputError, match="makespan,traffic, not makespan,delay"):
+        pareto(network_problem(mode="finite"), ("makespan", "delay"))
+    with pytest.raises(InputError, match="limit on the span"):
+        pareto(network_problem(limits=Limits(span_cycles=10_000)))
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_node("a", cycles=2)
+    graph.add_node("b", cycles=2)
+    graph.add_edge("a", "b", lag=-1)
+    with pytest.raises(InputError, match="negative lags"):
+        pareto(Problem.from_graph(graph, 2, mode="periodic"))
