@@ -17,6 +17,11 @@ def like_processors(problem: Problem) -> list[list[int]]:
     return list(groups.values())
 
 
+def first_copy(problem: Problem) -> int:
+    """Copy 0 of the task of most cycles; copies of a task are consecutive."""
+    return int(problem.instance.min_duration().argmax()) // problem.unroll * problem.unroll
+
+
 def sortable(problem: Problem) -> bool:
     """Whether micro-batches may be renamed task by task: memory must not depend on which one's sum is received when, nor on negative lags."""
     if problem.mode != "finite" or problem.micro_batches == 1:
@@ -169,6 +174,15 @@ class Constraints:
             self._micro_batches_in_order()
         else:
             self._iterations_in_order()
+            self._longest_at_phase_0()
+
+    def _longest_at_phase_0(self) -> None:
+        """The (first copy of the) longest task starts at phase 0.
+
+        Every schedule may begin at any cycle of its period: when all starts move alike, no time between
+        two events changes. Without this a proof must be found for each of the rotations.
+        """
+        self.model.add(self.v.phase[first_copy(self.problem)] == 0)
 
     def _processors_in_order(self) -> None:
         """Longest copy i only uses the first i + 1 processors of a class: they appear in the order of the first long copy they run."""
@@ -203,7 +217,7 @@ class Constraints:
         """
         k = self.problem.unroll
         if k > 1 and self.problem.limits.span_cycles is None:
-            first = int(self.instance.min_duration().argmax()) // k * k
+            first = first_copy(self.problem)
             for copy in range(first + 1, first + k):
                 self.model.add(self.v.phase[first] <= self.v.phase[copy])
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from ortools.sat.python import cp_model
 
-from spikepipe_sched.bounds import layer_paths
+from spikepipe_sched.bounds import least_delays
 from spikepipe_sched.check import layer_delays
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
-from spikepipe_solvers.cpsat.constraints import Constraints, like_processors, sortable
+from spikepipe_solvers.cpsat.constraints import Constraints, first_copy, like_processors, sortable
 from spikepipe_solvers.cpsat.objective import Objective
 from spikepipe_solvers.cpsat.run import Outcome, run
 from spikepipe_solvers.cpsat.size import BUILD_WORK, model_size
@@ -49,17 +49,19 @@ def stretched(schedule: Schedule, problem: Problem, period: int) -> Schedule:
 
 
 def canonical(schedule: Schedule, problem: Problem, ranking: list[int]) -> Schedule:
-    """The same schedule with micro-batches, iterations and like processors renamed to satisfy `Constraints.symmetry`."""
+    """The same schedule with micro-batches, iterations and like processors renamed, and begun at another phase, to satisfy `Constraints.symmetry`."""
     instance, k = problem.instance, problem.unroll
     processor, start, period = schedule.processor, schedule.start, schedule.period
     if sortable(problem):
         start = start[np.lexsort((start, instance.task))]  # copies of a task are consecutive
     if period is not None and k > 1 and problem.limits.span_cycles is None:
-        first = int(instance.min_duration().argmax()) // k * k
+        first = first_copy(problem)
         turn = int((start[first : first + k] % period).argmin())
         later = instance.copy + turn
         old = instance.task * k + later % k
         processor, start = processor[old], start[old] + later // k * period
+    if period is not None:
+        start = start + -int(start[first_copy(problem)]) % period
         start = start - int(start.min()) // period * period
     order = list(dict.fromkeys(int(processor[v]) for v in ranking))
     new = np.arange(len(problem.processors))
@@ -120,8 +122,8 @@ class ScheduleModel:
         constraints.delays()
         constraints.anchor()
         if period is not None:
-            paths = layer_paths(problem)
-            constraints.path_delays([(layer, int(-(-paths[layer] * problem.unroll // period))) for layer in self.variables.delay])
+            least = least_delays(problem, period)
+            constraints.path_delays([(layer, int(least[layer])) for layer in self.variables.delay])
         else:
             makespan = self.objective.level("makespan")
             constraints.area(makespan)  # pyright: ignore[reportArgumentType]

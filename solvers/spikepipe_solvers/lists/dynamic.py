@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikepipe_solvers.kernel import Kernel
 from spikepipe_solvers.lists.graph import Floats, Graph, Indices, Ints
@@ -112,11 +111,20 @@ def median_cycles(graph: Graph) -> Floats:
 
 def schedule_pairs(graph: Graph, *, dynamic_level: bool) -> tuple[int, Indices, Ints]:
     """Makespan, processors and starts under ETF, or DLS."""
-    middle: NDArray[np.float64] = median_cycles(graph) if dynamic_level else graph.mean_cycles()[:0]
-    level = upward(graph, transfers=False, weight=middle[graph.task] if dynamic_level else None)
-    offset = np.zeros((graph.size, graph.cycles.shape[1]))
-    if dynamic_level:
-        offset = graph.cycles[graph.task] - (level + middle[graph.task])[:, None]
+    if not dynamic_level:
+        return _schedule(graph, np.zeros((graph.size, graph.cycles.shape[1])), upward(graph, transfers=False))
+    middle = median_cycles(graph)
+    level = upward(graph, transfers=False, weight=middle[graph.task])
+    return _schedule(graph, graph.cycles[graph.task] - (level + middle[graph.task])[:, None], level)
+
+
+def schedule_early(graph: Graph, share: float) -> tuple[int, Indices, Ints]:
+    """Between ETF and HEFT: the pair of the least earliest start less ``share`` times the upward rank; then the higher rank."""
+    rank = upward(graph)
+    return _schedule(graph, np.repeat(-share * rank[:, None], graph.cycles.shape[1], axis=1), rank)
+
+
+def _schedule(graph: Graph, offset: Floats, level: Floats) -> tuple[int, Indices, Ints]:
     processor, start = np.empty(graph.size, dtype=np.int32), np.empty(graph.size, dtype=np.int64)
     before, after = graph.before, graph.after
     makespan = place_pairs.pick(fast=compiles(graph))(

@@ -14,15 +14,16 @@ import numpy as np
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.incumbent import Incumbent
+from spikepipe_solvers.lists.dynamic import schedule_early
 from spikepipe_solvers.lists.graph import Graph, Ints, graph_of
 from spikepipe_solvers.lists.presets import PRESETS
 from spikepipe_solvers.lists.ranks import compiles, sequence_of, upward
 from spikepipe_solvers.lists.shake import shake
-from spikepipe_solvers.lists.solver import Found, ListScheduling, decode, schedule_of
+from spikepipe_solvers.lists.solver import EARLY_SHARE, Found, ListScheduling, decode, schedule_of
 
 #: Presets worth their time at any size, up to `PAIRS_UP_TO` copies (ETF and DLS compare all ready
 #: ones), and most copies times processors for look-ahead.
-ANY_SIZE, SMALL = ("heft", "hlfet", "mcp"), ("etf", "dls", "peft", "cpop")
+ANY_SIZE, SMALL = ("heft", "hlfet", "mcp"), ("etf", "early", "dls", "peft", "cpop")
 PAIRS_UP_TO, AHEAD_UP_TO = 20_000, 20_000
 #: Deterministic work (about seconds) per unit of `Graph.work`; per copy and edge where copies keep their processors.
 WORK, KEPT_WORK = 8e-8, 1e-7
@@ -40,6 +41,8 @@ DRIFT = 1.01
 OFFER_EVERY = 200.0
 #: Passes that a search makes at least: compiled kernels pay off early.
 PASSES = 40
+#: Passes that comparing pairs costs; look-ahead costs as much for every processor.
+PAIRS_PASSES = 4
 
 
 def cheap_presets(size: int) -> list[ListScheduling]:
@@ -177,12 +180,16 @@ class MakespanSearch:
             self.enter(decode(graph, sequence_of(graph, -hint.start.astype(np.float64)), home=home), 0, "list:justified")
         for rule in rules:
             if self.best is None or not self.done:
-                self.spend(1 if rule.large else len(graph.kind))
+                self.spend(1 if rule.large else PAIRS_PASSES if rule.choice == "finish" else PAIRS_PASSES * len(graph.kind))
                 self.enter(rule.run(graph), 0, rule.name)
         if not self.done:
             mirror = self.graphs[1]
             self.spend(2)
             self.enter(decode(mirror, sequence_of(mirror, upward(mirror))), 1, "list:backward")
+        for side, share in ((0, 0.0), (1, 0.0), (1, EARLY_SHARE)) if graph.size <= PAIRS_UP_TO else ():
+            if not self.done:
+                self.spend(PAIRS_PASSES)
+                self.enter(schedule_early(self.graphs[side], share), side, "list:early")
         self.offer()
         if self.best is not None and not self.done:
             self.makespan, self.processor, self.start, self.side = self.best[0], self.best[1].copy(), self.best[2].copy(), 0

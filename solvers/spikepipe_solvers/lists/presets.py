@@ -67,6 +67,13 @@ _RULES: Final = (
         large=False,
     ),
     ListScheduling(
+        name="list:early",
+        summary="between ETF and HEFT: earliest start less a twentieth of the upward rank",
+        priority="early",
+        placement="append",
+        large=False,
+    ),
+    ListScheduling(
         name="list:dls",
         summary="DLS: the task and processor of the highest dynamic level",
         source="doi:10.1109/71.207593",

@@ -16,18 +16,20 @@ from spikepipe_sched.solver import Budget, Observer, SolverSpec
 from spikepipe_solvers.finish import finish
 from spikepipe_solvers.lists.ahead import schedule_ahead
 from spikepipe_solvers.lists.critical import critical_home
-from spikepipe_solvers.lists.dynamic import schedule_pairs
+from spikepipe_solvers.lists.dynamic import schedule_early, schedule_pairs
 from spikepipe_solvers.lists.graph import Floats, Graph, Indices, Ints, graph_of
 from spikepipe_solvers.lists.placement import place
 from spikepipe_solvers.lists.ranks import compiles, downward, latest_starts, optimistic, sequence_of, upward
 
-Priority = Literal["upward", "downward", "level", "alap", "through", "optimistic", "start", "dynamic", "random"]
+Priority = Literal["upward", "downward", "level", "alap", "through", "optimistic", "start", "early", "dynamic", "random"]
 Choice = Literal["finish", "optimistic", "ahead", "critical"]
 Placement = Literal["insertion", "append"]
 #: Makespan, processors and starts (N,).
 Found = tuple[int, Indices, Ints]
 #: Priorities that choose the processor together with the copy.
-PAIRS = frozenset({"start", "dynamic"})
+PAIRS = frozenset({"start", "early", "dynamic"})
+#: Share of the upward rank that ``early`` takes off the earliest start.
+EARLY_SHARE = 0.05
 
 
 def supports(problem: Problem) -> str | None:
@@ -71,7 +73,8 @@ class ListScheduling:
         The ready copy that is placed next has the largest ``upward`` rank, static ``level`` (no
         transfers), rank ``through`` it (upward + downward) or ``optimistic`` cost, the least
         ``downward`` rank or latest start (``alap``), or a ``random`` number; ``start`` and
-        ``dynamic`` compare pairs of a copy and a processor by earliest start (ETF) and dynamic level (DLS).
+        ``dynamic`` compare pairs of a copy and a processor by earliest start (ETF) and dynamic level
+        (DLS), ``early`` by earliest start less a small share of the upward rank.
     choice
         The processor has the earliest ``finish``, also with the ``optimistic`` rest of the graph, or with
         the successors one step ``ahead``; ``critical``: the critical path goes to one processor.
@@ -145,6 +148,8 @@ class ListScheduling:
 
     def run(self, graph: Graph, seed: int = 0) -> Found:
         """Makespan, processors and starts (N,)."""
+        if self.priority == "early":
+            return schedule_early(graph, EARLY_SHARE)
         if self.priority in PAIRS:
             return schedule_pairs(graph, dynamic_level=self.priority == "dynamic")
         sequence = sequence_of(graph, *self.priorities(graph, seed))
