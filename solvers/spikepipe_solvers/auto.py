@@ -12,11 +12,6 @@ from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Budget, Observer, SolverSpec
 
 
-def supports(problem: Problem) -> str | None:
-    """What its parts support."""
-    return "its parts schedule one copy of each task; use unroll=1" if problem.unroll > 1 else None
-
-
 class Auto:
     """Solver ``auto``."""
 
@@ -26,7 +21,7 @@ class Auto:
         source="",
         exact=True,
         modes=("periodic", "finite"),
-        supports=supports,
+        supports=lambda _: None,
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
@@ -36,7 +31,7 @@ class Auto:
 
         search = Search(problem, Clock(budget), seed, observer, "auto")
         warm_start(search, hint, modulo=True)
-        return search.run(local_search=0.3)
+        return search.run(local_search=0.4)
 
 
 SOLVER = Auto()

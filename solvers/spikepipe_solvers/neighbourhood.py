@@ -173,3 +173,7 @@ class _Neighbourhoods:
             when = v.start if v.period is None else v.phase
             for a, b in pairwise(order):
                 part.add(when[b] >= when[a] + int(cycles[a]))
+        staying = np.flatnonzero(~moved)
+        if v.period is not None and len(staying):  # every schedule may begin at any phase: keep one
+            fixed = int(staying[cycles[staying].argmax()])
+            part.add(v.phase[fixed] == int(time[fixed]))

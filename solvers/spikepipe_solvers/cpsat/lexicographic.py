@@ -30,6 +30,7 @@ from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
 from spikepipe_solvers.cpsat.size import affordable
 from spikepipe_solvers.delays.search import improve_delays
 from spikepipe_solvers.incumbent import Incumbent
+from spikepipe_solvers.lists.improve import improve_makespan
 from spikepipe_solvers.modulo import modulo_schedules
 from spikepipe_solvers.neighbourhood import improve_by_neighbourhoods
 from spikepipe_solvers.portfolio import heuristic_schedules
@@ -43,7 +44,7 @@ TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
 #: Neighbourhoods in a row that may fail to improve such a level.
 MINOR_FRUITLESS = 12
-#: Least share of the time for list scheduling at the balanced period.
+#: Share of the time for list scheduling at the balanced period, and least share of a level's time for local search.
 DECODE_SHARE = 0.05
 
 
@@ -59,7 +60,7 @@ class Search(Incumbent):
     # -- the whole search ----------------------------------------------------------------------------
 
     def run(self, local_search: float) -> Result:
-        """All levels in order; ``local_search``: share of the time for local search at the least period.
+        """All levels in order; ``local_search``: share of a level's time for local search before the exact one.
 
         An interruption ends the search; what was found and proven until then counts.
         """
@@ -82,11 +83,9 @@ class Search(Incumbent):
                 self.tell()
             if not self.proven(level):
                 if level == "period":
-                    self._minimise_period(ceilings, share, local_search)
+                    self._minimise_period(ceilings, share)
                 else:
-                    if level == "delay" and "period" not in ceilings:
-                        self._decode(self._free_period(), balance(problem.instance.duration), local_search)
-                    self._minimise(level, ceilings, share)
+                    self._minimise(level, ceilings, share, local_search)
             if self.schedule is None or self.interrupted:
                 break
             ceilings[level] = self.value(level)
@@ -168,14 +167,18 @@ class Search(Incumbent):
 
     # -- levels other than the period ------------------------------------------------------------------
 
-    def _minimise(self, level: str, ceilings: dict[str, int], share: float) -> None:
-        """The whole model first; where it stalls on a large problem, parts of it around the incumbent."""
+    def _minimise(self, level: str, ceilings: dict[str, int], share: float, local_search: float) -> None:
+        """Local search first, then the whole model; where that stalls on a large problem, parts of it around the incumbent, and local search again."""
         period = None
         if self.problem.mode == "periodic":
             period = ceilings["period"] if "period" in ceilings else self._free_period()
         minor = level in TIE_BREAKERS and level != self.problem.objective[0]
         clock = self.clock.part(share)
         large = self.problem.instance.size > WHOLE
+        if local_search or "period" not in ceilings:
+            self._improve(level, ceilings, period, clock.part(max(DECODE_SHARE, local_search if large else local_search / 3)), self.seed)
+        if self.proven(level):
+            return
         memories = affordable(self.problem, clock, {level, *ceilings})
         if memories or affordable(self.problem, clock, {level, *ceilings}, memories=False):
             patience = PATIENCE_S if minor else STALLED * clock.left() if large else None
@@ -186,6 +189,18 @@ class Search(Incumbent):
             self.interrupted |= improve_by_neighbourhoods(
                 self, level, allowed, clock, self.seed, lower=lower, **({"fruitless": MINOR_FRUITLESS} if minor else {})
             )
+            if local_search and not (self.interrupted or self.proven(level)):
+                self._improve(level, ceilings, period, clock, self.seed + 1)
+
+    def _improve(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, seed: int) -> None:
+        """Local search, for the levels that have one."""
+        if clock.expired():
+            return
+        lower = self.bounds[level].value if level in self.bounds else 0
+        if level == "makespan" and not ceilings:
+            improve_makespan(self, clock, seed, bound=lower)
+        elif level == "delay" and period is not None:
+            improve_delays(self, period, clock, seed, assignments=[balance(self.problem.instance.duration, clock)], target=lower)
 
     def _whole(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, patience_s: float | None, *, memories: bool) -> None:
         """``memories``: with the processors' memories; without, its schedules may be refused, but its bounds hold."""
@@ -234,7 +249,7 @@ class Search(Incumbent):
             or across.any()
         )
 
-    def _minimise_period(self, ceilings: dict[str, int], share: float, local_search: float) -> None:
+    def _minimise_period(self, ceilings: dict[str, int], share: float) -> None:
         problem = self.problem
         known = period_bound(problem)
         self.raise_bound("period", known.value, known.source)
@@ -246,13 +261,12 @@ class Search(Incumbent):
                 problem, assignment, known.value, self.clock, seed=self.seed, share=share * 0.6, patience_s=BALANCE_PATIENCE_S
             )
             self.interrupted |= outcome.interrupted
-            self.raise_bound("period", bound, "CP-SAT: load balancing")
-            local_search = 0.0 if self.interrupted else local_search
+            self.raise_bound("period", bound, "load balancing: patterns, CP-SAT")
             target = self._loads(assignment)
         target = max(target, known.value)
         ceiling = problem.limits.period_cycles
         if ceiling is None or target <= ceiling:
-            self._decode(target, assignment, local_search)
+            self._decode(target, assignment)
         if self.interrupted or (self.schedule is not None and not self._coupled(ceilings) and self.value("period") <= target):
             return
         self._bisect(ceilings, share)
@@ -260,10 +274,9 @@ class Search(Incumbent):
     def _loads(self, assignment: NDArray[np.int64]) -> int:
         return int(loads(self.problem.instance.duration, assignment).max())
 
-    def _decode(self, period: int, assignment: NDArray[np.int64], local_search: float) -> None:
-        """Schedules at a period from modulo list scheduling and local search."""
-        clock, target = self.clock.part(max(local_search, DECODE_SHARE)), delay_bound(self.problem, period).value
-        improve_delays(self, period, clock, self.seed, assignments=[assignment], target=target)
+    def _decode(self, period: int, assignment: NDArray[np.int64]) -> None:
+        """A schedule at a period from modulo list scheduling."""
+        improve_delays(self, period, self.clock.part(DECODE_SHARE), self.seed, assignments=[assignment], target=delay_bound(self.problem, period).value)
 
     def _bisect(self, ceilings: dict[str, int], share: float) -> None:
         """Shorter periods between the bound and the incumbent (or the limit), by models at fixed periods.
