@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from spikepipe_sched.importers.torch import from_torch
     from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
+    from spikepipe_sched.pareto import Front, FrontPoint, pareto
     from spikepipe_sched.platform import Energy, Interconnect, Platform, SystolicArray
     from spikepipe_sched.problem import Limits, Problem
     from spikepipe_sched.result import Result, Status
     from spikepipe_sched.schedule import Schedule
     from spikepipe_sched.simulate import Simulation, simulate
+    from spikepipe_sched.slack import within_slack
     from spikepipe_sched.solver import Budget, Progress, Solver, SolverSpec, solve, solver_names
     from spikepipe_sched.training import TrainingSetup
 
@@ -71,6 +73,9 @@ _WHERE = {
     "cost_table": "export.costs",
     "gantt": "export.gantt",
     "roofline": "export.roofline",
+    "Front": "pareto",
+    "FrontPoint": "pareto",
+    "within_slack": "slack",
     "SpikepipeError": "errors",
     "InputError": "errors",
 }
@@ -79,6 +84,8 @@ __all__ = [
     "Budget",
     "CostModel",
     "Energy",
+    "Front",
+    "FrontPoint",
     "InputError",
     "Interconnect",
     "Layer",
@@ -112,18 +119,20 @@ __all__ = [
     "load_platform",
     "lower",
     "metrics",
+    "pareto",
     "roofline",
     "save_network",
     "simulate",
     "solve",
     "solver_names",
     "violations",
+    "within_slack",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    if name in ("lower", "check", "simulate", "cost"):  # steps that share their name with their module (see step.py), and a package of functions
+    if name in ("lower", "check", "simulate", "cost", "pareto"):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'spikepipe_sched' has no attribute '{name}'")

@@ -33,8 +33,8 @@ class Budget:
     time_limit_s
         Wall-clock seconds; ignored under a deterministic limit.
     deterministic_limit
-        Work in the solver's own deterministic units (CP-SAT: about seconds) instead of time: with
-        one worker the same seed then gives the same schedule on any machine.
+        Work instead of time, in units of about a second of one core: with one worker the same seed
+        then gives the same schedule on any machine.
     workers
         Threads.
     """

@@ -154,7 +154,7 @@ class Patterns:
             constraints=LinearConstraint(table, lb=cast("Any", self.number)),
             integrality=np.ones(table.shape[1]),
             bounds=Bounds(0, self.processors),
-            options={"node_limit": BRANCHES, **limit},
+            options=cast("Any", {"node_limit": BRANCHES, **limit}),
         )
         if found.x is None:
             return None

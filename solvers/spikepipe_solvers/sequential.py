@@ -34,6 +34,8 @@ def sequential_schedules(problem: Problem) -> Iterator[Schedule]:
     """One schedule per processor that can run everything, fastest first."""
     instance = problem.instance
     able = np.flatnonzero((instance.duration >= 0).all(axis=0))
+    if instance.duration.strides[1] == 0 and len({p.memory_bytes for p in problem.processors}) == 1:
+        able = able[:1]  # one column for all
     incoming: list[list[tuple[int, int, int]]] = [[] for _ in range(instance.size)]
     for u, v, lag, distance in zip(*(a.tolist() for a in (instance.source, instance.target, instance.lag, instance.distance)), strict=True):
         incoming[v].append((u, lag, distance))

@@ -162,8 +162,8 @@ class Effort:
     time_limit
         Wall-clock limit [seconds].
     deterministic_limit
-        Limit in the solver's deterministic units, in place of time: the same seed then gives the
-        same schedule.
+        Limit of work in place of time, in units of about a second of one core: the same seed then
+        gives the same schedule.
     workers
         Threads; all processor cores if not given.
     seed

@@ -19,7 +19,12 @@ def run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str = "
     from spikepipe_sched.slack import within_slack
 
     slack = None if job.slack is None else parse_share(job.slack, "--slack")
-    spend: dict[str, Any] = {"time_limit_s": effort.time_limit, "deterministic_limit": effort.deterministic_limit, "workers": effort.workers, "seed": effort.seed}
+    spend: dict[str, Any] = {
+        "time_limit_s": effort.time_limit,
+        "deterministic_limit": effort.deterministic_limit,
+        "workers": effort.workers,
+        "seed": effort.seed,
+    }
     hint = None
     with live_progress(prefix) as observer:
         if slack is not None:
