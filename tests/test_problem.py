@@ -316,7 +316,7 @@ def test_too_many_bytes_are_refused() -> None:
 
 @pytest.mark.parametrize("link", [{"latency_cycles": 10**30}, {"bandwidth_bytes_per_cycle": 10**30}])
 def test_links_stay_in_range(link: dict[str, int]) -> None:
-    machine = replace(platform(), interconnect=Interconnect(**link))
+    machine = replace(platform(), interconnect=Interconnect(**link))  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="interconnect"):
         Problem.from_graph(small_graph({"a": 1, "b": 1}, {("a", "b"): {"bytes": 3}}), machine)
 

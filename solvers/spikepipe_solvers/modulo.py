@@ -166,7 +166,7 @@ class ModuloSearch:
     def delays(self, target: int, assignment: Ints) -> None:
         """Local search for small delays: at periods below the one reached, as long as that finds nothing, then at that."""
         problem, known, highest = self.problem, self.incumbent.schedule, min(self.period, self.ceiling, self.longest())
-        if known is not None and not len(problem.instance.delay_edge) and not any(self.incumbent.key[1:]):
+        if known is not None and known.period == target and not any(self.incumbent.key[1:]):
             return  # nothing is left to lower
         most = max(highest, largest_load(problem.instance.duration, assignment))
         starts = [assignment, lower_traffic(problem, assignment, most, self.clock.part(LOCALITY_SHARE), self.seed)]

@@ -39,6 +39,8 @@ from spikepipe_solvers.portfolio import heuristic_schedules
 WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
 #: Share of the time that the heuristic ``modulo`` may take before the exact search.
 MODULO_SHARE = 0.2
+#: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
+EACH_COPY_S = 0.02
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
@@ -176,7 +178,8 @@ class Search(Incumbent):
         clock = self.clock.part(share)
         large = self.problem.instance.size > WHOLE
         if local_search or "period" not in ceilings:
-            self._improve(level, ceilings, period, clock.part(max(DECODE_SHARE, local_search if large else local_search / 3)), self.seed)
+            part = clock.part(max(DECODE_SHARE, local_search), most_s=EACH_COPY_S * self.problem.instance.size)
+            self._improve(level, ceilings, period, part, self.seed)
         if self.proven(level):
             return
         memories = affordable(self.problem, clock, {level, *ceilings})
@@ -326,5 +329,5 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
     if problem.mode == "periodic" and (modulo or limited or search.schedule is None):
-        for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE), search.seed, search.observer):
+        for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE, most_s=EACH_COPY_S * problem.instance.size), search.seed, search.observer):
             search.offer(schedule, "modulo")
