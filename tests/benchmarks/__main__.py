@@ -1,4 +1,4 @@
-"""The numbers the project promises, measured: ``python -m tests.benchmarks [periods|delays|start|agreement|cost|lowering]``.
+"""The numbers the project promises, measured: ``python -m tests.benchmarks [solvers|periods|delays|start|agreement|cost|lowering]``.
 
 Run from the root of a checkout with the package installed. Times are CPU seconds of this machine;
 gaps, delays and speed-ups do not depend on it (beyond what the time limit lets the search do).
@@ -13,19 +13,11 @@ import sys
 import time
 
 import spikepipe_sched as sched
-from spikepipe_sched import Limits, Problem, TrainingSetup, solve
+from spikepipe_sched import Limits, solve
 from spikepipe_sched.cut import contiguous_cut
-from spikepipe_sched.training import default_windows
+from tests.benchmarks.cells import library_problem
 
 PROCESSORS = (2, 3, 4, 6, 8)
-
-
-def library_problem(network: str, processors: int, windows: int, **options: object) -> Problem:
-    """A library network on 32 x 32 arrays, batch 16."""
-    platform = sched.load_platform("array32").with_processors(processors)
-    loaded = sched.load_network(network)
-    graph = sched.lower(loaded, TrainingSetup(batch=16, windows=default_windows(loaded, windows)), platform)
-    return Problem.from_graph(graph, platform, mode="periodic", **options)  # pyright: ignore[reportArgumentType]
 
 
 def periods(limit: float) -> None:
@@ -128,10 +120,17 @@ def lowering(_: float) -> None:
     run()
 
 
+def solvers(limit: float) -> None:
+    """What the solvers promise, in one table."""
+    from tests.benchmarks.solvers import main as run
+
+    run(limit)
+
+
 def main() -> None:
     """Run the benchmarks named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    known = {"start": start, "delays": delays, "periods": periods, "agreement": agreement, "cost": cost, "lowering": lowering}
+    known = {"solvers": solvers, "start": start, "delays": delays, "periods": periods, "agreement": agreement, "cost": cost, "lowering": lowering}
     parser.add_argument("which", nargs="*", default=list(known), choices=list(known))
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a cell")
     parser.add_argument("--count", type=float, default=1000, help="random problems of each mode")
