@@ -66,6 +66,7 @@ def pareto(
     from spikepipe_sched.pareto import pareto as run
 
     require(job.objective is None, "pareto takes --objectives, not --objective")
+    require(job.slack is None, "pareto shows what every longer period is worth; --slack belongs to solve and compare")
     default = "period,delay" if job.mode == "periodic" else "makespan,traffic"
     names = tuple(part.strip() for part in (objectives or default).split(","))
     require_writable(output)

@@ -116,8 +116,13 @@ def _why_not(result: Result) -> list[tuple[str, str]]:
     why = result.infeasibility
     rows = [("demanded", plain(why.demanded)), ("bound", plain(why.bound))]
     rows += [("gap", percent(why.gap))] if why.gap is not None else []
-    loosen = [f"{name} ({OPTIONS[name]})" if name in OPTIONS else name for name in why.loosen]
+    loosen = [f"{name} ({option})" if (option := _option(name)) else name for name in why.loosen]
     return rows + ([("loosen", plain(", ".join(loosen)))] if loosen else [])
+
+
+def _option(limit: str) -> str | None:
+    """The command line's option for a limit, if it has one."""
+    return "--max-layer-delay" if limit.startswith("delay of layer") else OPTIONS.get(limit)
 
 
 def _costs(problem: Problem) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ contradict each other.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,8 @@ WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
 MODULO_SHARE = 0.2
 #: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
 EACH_COPY_S = 0.02
+#: Copies up to which exact search gains on local search within minutes, where there is a local search.
+EXACT_UP_TO = 2000
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
@@ -177,10 +181,11 @@ class Search(Incumbent):
         minor = level in TIE_BREAKERS and level != self.problem.objective[0]
         clock = self.clock.part(share)
         large = self.problem.instance.size > WHOLE
+        huge = bool(local_search) and self.problem.instance.size > EXACT_UP_TO and _searched(level, ceilings)
         if local_search or "period" not in ceilings:
-            part = clock.part(max(DECODE_SHARE, local_search), most_s=EACH_COPY_S * self.problem.instance.size)
+            part = clock.part(1.0 if huge else max(DECODE_SHARE, local_search), most_s=EACH_COPY_S * self.problem.instance.size)
             self._improve(level, ceilings, period, part, self.seed)
-        if self.proven(level):
+        if self.proven(level) or huge:
             return
         memories = affordable(self.problem, clock, {level, *ceilings})
         if memories or affordable(self.problem, clock, {level, *ceilings}, memories=False):
@@ -197,12 +202,12 @@ class Search(Incumbent):
 
     def _improve(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, seed: int) -> None:
         """Local search, for the levels that have one."""
-        if clock.expired():
+        if clock.expired() or not _searched(level, ceilings):
             return
         lower = self.bounds[level].value if level in self.bounds else 0
-        if level == "makespan" and not ceilings:
+        if level == "makespan":
             improve_makespan(self, clock, seed, bound=lower)
-        elif level == "delay" and period is not None:
+        elif period is not None:
             improve_delays(self, period, clock, seed, assignments=[balance(self.problem.instance.duration, clock)], target=lower)
 
     def _whole(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, patience_s: float | None, *, memories: bool) -> None:
@@ -318,6 +323,11 @@ class Search(Incumbent):
             probe = (unknown + high) // 2 if monotone else unknown
         if not found and low > high:
             self.excluded = True
+
+
+def _searched(level: str, ceilings: Collection[str]) -> bool:
+    """Whether there is a local search for a level."""
+    return level == "delay" or (level == "makespan" and not ceilings)
 
 
 def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
