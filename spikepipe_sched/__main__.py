@@ -1,6 +1,8 @@
 """``python -m spikepipe_sched``: the command line."""
 
+import sys
+
 from spikepipe_sched.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

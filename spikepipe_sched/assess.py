@@ -39,11 +39,13 @@ class Assessment:
 def assess(problem: Problem, schedule: Schedule) -> Assessment:
     """`check.violations` and `check.metrics` in one."""
     known = _found.setdefault(problem, {})
-    if schedule not in known:
-        while len(known) >= KEPT:
-            del known[next(iter(known))]  # the oldest
-        known[schedule] = _assess(problem, schedule)
-    return known[schedule]
+    found = known.get(schedule)
+    if found is None:
+        found = _assess(problem, schedule)
+        for oldest in list(known)[: max(0, len(known) + 1 - KEPT)]:
+            known.pop(oldest, None)  # another thread may have been here
+        known[schedule] = found
+    return found
 
 
 def _assess(problem: Problem, schedule: Schedule) -> Assessment:

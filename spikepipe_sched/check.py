@@ -48,7 +48,8 @@ class Metrics:
     length_cycles
         Periodic: the period, per ``unroll`` iterations. Finite: the makespan.
     span_cycles
-        From the first start of an iteration to its last result.
+        From the first start of an iteration to its last result; with unrolling of the ``unroll``
+        iterations of a period, in finite mode of the whole run.
     delays, backward_delays
         D_l by layer, in iterations; backward ones differ under ``weights="latest"`` only.
     traffic_bytes

@@ -15,6 +15,10 @@ class InputError(SpikepipeError, ValueError):
     """Bad input: a file, an option or a graph that cannot be used as it is (exit code 2)."""
 
 
+class Unsupported(InputError):
+    """A solver cannot take a problem that another one may take."""
+
+
 def require(condition: object, message: str) -> None:
     """Raise `InputError` with ``message`` unless ``condition`` holds."""
     if not condition:

@@ -6,7 +6,8 @@ limit is set next is decided by the largest unexplored corner of the front.
 
 A schedule feasible at one period is feasible at every longer one with no larger delays, traffic or
 memory: insert idle time at one phase of all processors, and let tasks that are running there end as
-long after it as before. So every schedule found is a start for all longer periods, and a bound proven
+long after it as before. (Unrolled, only with no larger delays: where these fall, other copies read
+the weights, perhaps elsewhere.) So every schedule found is a start for all longer periods, and a bound proven
 under a limit holds under all tighter ones.
 """
 
@@ -14,10 +15,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.errors import require
+from spikepipe_sched.errors import is_number, require, require_whole
 from spikepipe_sched.step import callable_module
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class FrontPoint:
 
     @property
     def bound(self) -> int:
-        """No schedule of this length or a shorter one has less of the second objective."""
+        """No schedule of this length or a shorter one, and no more of a third objective, has less of the second."""
         return self.result.objectives[0].bound
 
     @property
@@ -107,7 +109,7 @@ class _Claim:
 
 def pareto(
     problem: Problem,
-    objectives: tuple[str, ...] = ("period", "delay"),
+    objectives: Sequence[str] = ("period", "delay"),
     *,
     time_limit_s: float = 120.0,
     points: int = 16,
@@ -137,9 +139,10 @@ def pareto(
         span, negative lags).
     """
     began = time.perf_counter()
+    objectives = tuple(objectives)
     _validate(problem, objectives)
-    require(points >= 2, f"pareto: points must be at least 2, got {points}")
-    require(0 < time_limit_s < math.inf, f"pareto: the time limit must be positive and finite, got {time_limit_s}")
+    require_whole("pareto", "points", points, 2)
+    require(is_number(time_limit_s) and 0 < time_limit_s < math.inf, f"pareto: the time limit must be positive and finite, got {time_limit_s}")
     search = _FrontSearch(problem, objectives, time_limit_s, solver, workers, seed, observer)
     try:
         search.run(points)
@@ -270,8 +273,14 @@ class _FrontSearch:
         changed = self.limited.index(first.name)
         self.claim([first.bound - 1.0 if i == changed else cap for i, cap in enumerate(caps)], NOTHING, first.bound_source)
         # What is shorter can be stretched to a period; a finite schedule of another length says nothing.
-        if changed == 0 and second.name == self.target and (first.name == "period" or first.proven):
+        if changed == 0 and second.name == self.target and (first.proven or self.stretchable()):
             self.claim([float(first.value), *caps[1:]], second.bound, second.bound_source)
+
+    def stretchable(self) -> bool:
+        """Whether a shorter schedule becomes one of any greater length that is no worse, and within the limits."""
+        problem = self.problem
+        limited = problem.limits.traffic_bytes is not None or any(p.memory_bytes is not None for p in problem.processors)
+        return problem.mode == "periodic" and (problem.unroll == 1 or not (limited or "traffic" in self.objectives))
 
     def claim(self, limits: list[float], bound: int, source: str) -> None:
         """Remember a proof."""

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.check import copy_name, durations, layer_delays, violations
-from spikepipe_sched.errors import InputError, require, require_one_of, require_whole
+from spikepipe_sched.errors import InputError, is_number, require, require_one_of, require_whole
 from spikepipe_sched.platform import SHARINGS
 from spikepipe_sched.step import callable_module
 from spikepipe_sched.traffic import dependences, flows
@@ -119,7 +119,7 @@ def simulate(problem: Problem, schedule: Schedule, *, iterations: int = 50, jitt
         a sum wait for each other under ``sharing``.
     """
     require_whole("simulate", "iterations", iterations, 1)
-    require(math.isfinite(jitter) and 0 <= jitter <= MAX_JITTER, f"simulate: jitter must be between 0 and {MAX_JITTER:g}, got {jitter}")
+    require(is_number(jitter) and 0 <= jitter <= MAX_JITTER, f"simulate: jitter must be between 0 and {MAX_JITTER:g}, got {jitter}")
     require_whole("simulate", "seed", seed, 0)
     if sharing is not None:
         require_one_of("simulate", "sharing", sharing, SHARINGS)

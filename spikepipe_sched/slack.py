@@ -48,6 +48,6 @@ def within_slack(problem: Problem, slack: float, solver: str | Solver = "auto", 
     least = solve(replace(problem, objective=("period",)), solver, **options)
     if least.objective is None:
         return problem, least
-    limit = floor(least.objective * (1 + Fraction(slack)))
+    limit = floor(least.objective * (1 + Fraction(str(slack))))  # 0.29 is meant as written, not as the float a little below
     limits = replace(problem.limits, period_cycles=min(limit, problem.limits.period_cycles or limit))
     return replace(problem, objective=(*problem.objective[1:], "period"), limits=limits), least

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from spikepipe_sched.errors import InputError, SpikepipeError, require
+from spikepipe_sched.errors import InputError, SpikepipeError, Unsupported, require
 from spikepipe_sched.version import __version__
 
 if TYPE_CHECKING:
@@ -196,7 +196,8 @@ def solve(
     Raises
     ------
     InputError
-        If the solver does not exist or does not support the problem, or the hint is for another one.
+        If the solver does not exist or does not support the problem (`Unsupported`), the hint is for
+        another one, or a limit or the seed is out of range.
     SpikepipeError
         If the solver's schedule violates the problem, or its objective is not what it reports.
     """
@@ -211,7 +212,7 @@ def solve(
     name = chosen.spec.name
     reason = chosen.spec.supports(problem)
     if reason is not None:
-        raise InputError(f"solver '{name}' cannot take this problem: {reason}")
+        raise Unsupported(f"solver '{name}' cannot take this problem: {reason}")
     require(0 <= seed <= MAX_SEED, f"the seed must be between 0 and {MAX_SEED}, got {seed}")
     excluded = conflict(problem)
     if excluded is not None:

@@ -10,18 +10,12 @@ from collections.abc import Iterable, Mapping
 
 from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound
-from spikepipe_sched.check import Violation, metrics
+from spikepipe_sched.check import Violation
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.version import __version__
 from spikepipe_solvers.links import with_links
-
-
-def objective_key(problem: Problem, schedule: Schedule) -> tuple[int, ...]:
-    """Values of the problem's objectives, in lexicographic order."""
-    figures = metrics(problem, schedule)
-    return tuple(figures.value(name) for name in problem.objective)
 
 
 def best_feasible(problem: Problem, candidates: Iterable[Schedule]) -> tuple[Schedule | None, tuple[Violation, ...]]:

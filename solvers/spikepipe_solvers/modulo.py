@@ -30,7 +30,7 @@ from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.lists import upward_rank
 from spikepipe_solvers.locality import lower_traffic
 from spikepipe_solvers.patterns import pack
-from spikepipe_solvers.retime import retime
+from spikepipe_solvers.retime import Retimer
 from spikepipe_solvers.sequential import sequential_schedules
 
 Ints = NDArray[np.int64]
@@ -39,8 +39,8 @@ Ints = NDArray[np.int64]
 PROBES = 12
 #: Share of what is left for shorter periods that one of them may take.
 PROBE_SHARE = 0.25
-#: Copies up to which candidates are retimed and improved; beyond, so many list schedules compete.
-RETIMED, DECODED = 1500, 30
+#: Copies beyond which so many more list schedules compete, for this share of the time, before they are improved.
+MANY, DECODED, DECODE_SHARE = 1500, 30, 0.4
 #: Periods are told apart to this part of themselves.
 RESOLUTION = 2000
 #: First step upwards from a period where nothing is found, as a part of it, and its growth.
@@ -95,14 +95,14 @@ class ModuloSearch:
             target = max(target, self.ceiling)  # a longer period never lengthens a delay
         if target > self.ceiling:
             return
-        self.scheduler, self.decoder = ModuloScheduler(problem), Decoder(problem)
-        self.decode(target, [assignment], PROBES if problem.unroll > 1 else 1, quick=True)
+        self.scheduler, self.decoder, self.retimer = ModuloScheduler(problem), Decoder(problem), Retimer(problem)
+        self.decode(target, [assignment], PROBES if problem.unroll > 1 else 1, self.clock, quick=True)
         if self.period > target:
             self.shorten(target, assignment)
         self.delays(target, assignment)
 
     def settled(self, schedule: Schedule) -> None:
-        """Offer a candidate with all its edges satisfied, retimed for small delays where that is affordable."""
+        """Offer a candidate with all its edges satisfied, and retimed for small delays."""
         candidate = self.scheduler.settle(schedule)
         self.clock.spend(self.problem.instance.size * DECODE_WORK)
         for share in SHIFTS if candidate is None and self.problem.unroll > 1 else ():
@@ -116,10 +116,10 @@ class ModuloSearch:
             self.last = schedule
             return
         self.offer(candidate)
-        if self.problem.instance.size <= RETIMED and self.problem.unroll == 1 and len(self.problem.instance.delay_edge):
-            self.offer(retime(self.problem, candidate))
+        if len(self.problem.instance.delay_edge):
+            self.offer(self.retimer.retime(candidate))
 
-    def decode(self, period: int, assignments: list[Ints], steps: int, *, quick: bool = False) -> None:
+    def decode(self, period: int, assignments: list[Ints], steps: int, clock: Clock, *, quick: bool = False) -> None:
         """List schedules modulo the period: by rank, and where updates wait for each other copy by copy; then by disturbed ranks."""
         rng, rank = random.Random(self.seed), upward_rank(self.problem)
         spread, late = 0.1 * max(rank), (2.0 * max(rank) * self.problem.instance.copy).tolist()
@@ -128,13 +128,15 @@ class ModuloSearch:
             ranks = [r + rng.gauss(0.0, spread) for r in rank] if step > 1 else rank
             order = self.decoder.sequence([r - x for r, x in zip(ranks, late, strict=True)] if step % 2 else ranks)
             for assignment in fitting:
+                if clock.expired() and not quick:  # the first of all is worth waiting for
+                    return
                 self.settled(schedule_of(assignment, self.decoder.fixed(period, assignment, order), period))
-            if self.clock.expired() or (quick and self.period <= period):
+            if clock.expired() or (quick and self.period <= period):
                 return
             free = self.decoder.greedy(period, order, rng.choice((0.0, 0.25, 0.5, 1.0)))
             if free is not None:
                 self.settled(schedule_of(*free, period))
-            if self.clock.expired() or (quick and self.period <= period):
+            if clock.expired() or (quick and self.period <= period):
                 return
 
     def shorten(self, least: int, assignment: Ints) -> None:
@@ -171,9 +173,8 @@ class ModuloSearch:
         most = max(highest, largest_load(problem.instance.duration, assignment))
         starts = [assignment, lower_traffic(problem, assignment, most, self.clock.part(LOCALITY_SHARE), self.seed)]
         starts += [] if known is None else [known.processor]
-        if known is not None and problem.instance.size > RETIMED:
-            self.decode(self.period, starts, DECODED)
-            return
+        if known is not None and problem.instance.size > MANY:
+            self.decode(self.period, starts, DECODED, self.clock.part(DECODE_SHARE))
 
         def search(period: int, clock: Clock) -> None:
             improve_delays(self.incumbent, period, clock, self.seed, assignments=starts, target=delay_bound(problem, period).value)
@@ -182,7 +183,8 @@ class ModuloSearch:
         while period < min(highest, self.period) and not probes.expired():
             search(period, probes.part(PROBE_SHARE))
             period += max(1, period // 25)
-        search(min(highest, self.period), self.clock)
+        if not self.clock.expired():
+            search(min(highest, self.period), self.clock)
 
 
 def climb(reached: Callable[[int], bool], least: int, highest: Callable[[], int], stop: Callable[[], bool]) -> None:

@@ -113,10 +113,12 @@ def improve_by_neighbourhoods(
     """
     problem = incumbent.problem
     schedule = incumbent.schedule
-    if schedule is None or clock.expired() or not affordable(problem, clock, {level, *ceilings}):
+    if schedule is None:
+        return False
+    period = ceilings.get("period", schedule.period) if problem.mode == "periodic" else None
+    if clock.expired() or not affordable(problem, clock, {level, *ceilings}, period=period):
         return False
     rng = random.Random(seed)
-    period = ceilings.get("period", schedule.period) if problem.mode == "periodic" else None
     search = _Neighbourhoods(incumbent, ScheduleModel(problem, period=period, ceilings=ceilings, hint=schedule, symmetric=False), level)
     clock.spend(search.model.work)
     weights, size, idle = [1.0] * len(CHOICES), float(FIRST_SIZE), 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spikepipe_sched.cut import contiguous_cut
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
@@ -11,11 +13,14 @@ from spikepipe_solvers.sequential import sequential_schedules
 from spikepipe_solvers.stages import stage_schedule
 
 
-def heuristic_schedules(problem: Problem) -> list[tuple[str, Schedule]]:
-    """(solver, schedule) of the one-processor, the contiguous-stage and, finite, the list schedules that the size allows."""
-    found = [("sequential", schedule) for schedule in sequential_schedules(problem)]
+def heuristic_schedules(problem: Problem) -> Iterator[tuple[str, Schedule]]:
+    """(solver, schedule) of the one-processor, the list (finite) and the contiguous-stage schedules that the size allows.
+
+    Made one at a time, the quickest for what they are worth first: on large problems whoever asks may not have the time for all.
+    """
+    yield from (("sequential", schedule) for schedule in sequential_schedules(problem))
+    rules = cheap_presets(problem.instance.size) if problem.mode == "finite" else []
+    yield from list_schedules(problem, [rule for rule in rules if rule.large])
     if problem.unroll == 1 and (cut := contiguous_cut(problem)) is not None:
-        found.append(("stages", stage_schedule(problem, cut)))
-    if problem.mode == "finite":
-        found += list_schedules(problem, cheap_presets(problem.instance.size))
-    return found
+        yield "stages", stage_schedule(problem, cut)
+    yield from list_schedules(problem, [rule for rule in rules if not rule.large])

@@ -1,72 +1,37 @@
-"""Least total delay with processors and phases fixed: a linear programme over the stages.
+"""Least delays with processors and phases fixed.
 
-Write s_v = k_v * period + r_v with r_v in [0, period). With processors and phases r fixed, an edge
-of distance d demands k_v - k_u + d >= ceil((r_u + c_u + lag + transfer - r_v) / period) = w, and an
-edge from an update D_l + k_v - k_u >= w. Minimising sum D_l over integers k, D is the dual of a
-minimum-cost flow (difference constraints after substituting D_l by a node potential), so the LP's
-vertices are integral (Leiserson and Saxe, doi:10.1007/BF01759032). A small cost on edge spans
-breaks ties towards short lifetimes; the result is rounded and re-checked by the caller.
+Write s_v = k_v * period + r_v with r_v in [0, period). With processors and phases given, every edge demands a
+least difference of two stages k, and least sums of delays are a linear programme (Leiserson and Saxe,
+doi:10.1007/BF01759032). On task graphs of training its optimum needs no solver: two longest paths
+find it (`spikepipe_solvers.delays.energy`).
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
-
-from spikepipe_sched.problem import MAX_INT, Problem
+from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
+from spikepipe_solvers.delays.energy import stages
+from spikepipe_solvers.delays.tables import LATE_STAGE, PHASE, PROCESSOR, make_state, make_tables
 
-Ints = NDArray[np.int64]
+
+class Retimer:
+    """A problem's edges, ready for schedules of any period."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.tables, self.order = make_tables(problem, 1)
+        self.state = make_state(self.tables, 0)
+
+    def retime(self, schedule: Schedule) -> Schedule:
+        """The same processors and phases with stages of small delays; edges to later iterations may be missed."""
+        period, copy = schedule.period, self.state.copy
+        assert period is not None  # it works on periodic problems
+        copy[:, PROCESSOR], copy[:, PHASE] = schedule.processor[self.order], schedule.start[self.order] % period
+        stages(self.tables._replace(period=period), self.state)
+        start = schedule.start.copy()
+        start[self.order] = copy[:, LATE_STAGE] * period + copy[:, PHASE]
+        return Schedule(processor=schedule.processor, start=start, period=period).normalised()
 
 
 def retime(problem: Problem, schedule: Schedule) -> Schedule:
-    """The same processors and phases with the least total delay; the input if the LP fails."""
-    instance, period = problem.instance, schedule.period
-    if period is None or problem.unroll > 1:
-        return schedule
-    n = instance.size
-    duration = instance.duration[np.arange(n), schedule.processor]
-    phase = schedule.start % period
-
-    def need(u: Ints, v: Ints, lag: Ints, transfer: Ints) -> Ints:
-        late = phase[u] + duration[u] + lag + np.where(schedule.processor[u] != schedule.processor[v], transfer, 0) - phase[v]
-        return -(-late // period)
-
-    loops = instance.source == instance.target
-    u, v = instance.source[~loops], instance.target[~loops]
-    w = need(u, v, instance.lag[~loops], instance.transfer[~loops]) - instance.distance[~loops]
-    du, dv, layer = instance.delay_source, instance.delay_target, instance.delay_layer
-    paid = np.ones(len(du), dtype=bool)
-    if problem.weights == "latest":  # only F's delay is bounded and paid for
-        paid = np.array([problem.tasks.kinds[t] == "F" for t in dv.tolist()], dtype=bool)
-    du, dv, layer = du[paid], dv[paid], layer[paid]
-    dw = need(du, dv, instance.delay_lag[paid], instance.delay_transfer[paid])
-    layers, column = np.unique(layer, return_inverse=True)
-    m, d = len(u), len(du)
-    row = np.arange(m + d)
-    # -(k_v - k_u) - [D_l] <= -w
-    rows = np.concatenate([row, row, m + np.arange(d)])
-    columns = np.concatenate([u, du, v, dv, n + column])
-    values = np.concatenate([np.ones(m + d), -np.ones(m + d), -np.ones(d)])
-    matrix = coo_array((values, (rows, columns)), shape=(m + d, n + len(layers)))
-    cost = np.concatenate([np.zeros(n), np.ones(len(layers))])
-    tie = 1.0 / (4.0 * (m + d + 1) * max(1, n))
-    np.add.at(cost, v, tie)
-    np.add.at(cost, u, -tie)
-    limits = problem.delay_limits[layers]
-    upper: list[float | None] = [None if x >= MAX_INT else float(x) for x in limits.tolist()]
-    solution = linprog(
-        cost,
-        A_ub=cast("Any", matrix.tocsr()),  # the stubs know no sparse matrices
-        b_ub=-np.concatenate([w, dw]).astype(float),
-        bounds=[(0.0, 4.0 * n + 4.0)] * n + [(1.0, x) for x in upper],
-        method="highs",
-    )
-    if solution.x is None:
-        return schedule
-    stage = np.rint(np.asarray(solution.x)[:n]).astype(np.int64)
-    return Schedule(processor=schedule.processor, start=stage * period + phase, period=period)
+    """One schedule, by a `Retimer` of its own."""
+    return Retimer(problem).retime(schedule)

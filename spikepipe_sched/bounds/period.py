@@ -80,8 +80,8 @@ def period_bound(problem: Problem) -> Bound:
     """Best bound on the period (cycles per ``unroll`` iterations).
 
     Within one period every copy runs once, so the load of each processor fits in it (area, and that
-    of the longest that must share one); no copy is longer than it; edges between iterations must be consistent (recurrence); and limited
-    delays must cover what lies between.
+    of the longest that must share one); no copy is longer than it; edges between iterations must be
+    consistent (recurrence); and limited delays must cover what lies between.
     """
     longest = int(problem.instance.min_duration().max())
     return best(

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, numbers, read_lowering
 from spikepipe_sched.cli.output import table, to_json
-from spikepipe_sched.errors import InputError, SpikepipeError
+from spikepipe_sched.errors import InputError, SpikepipeError, Unsupported
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
@@ -87,12 +87,14 @@ def compare(
 
 
 def _run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str) -> Result | SpikepipeError:
-    """A result, or why there is none."""
+    """A result, or why there is none; what is wrong with the options is no matter of a solver, and raised."""
     from spikepipe_sched.cli.run import run
 
     try:
         result = run(problem, solver, job, effort, prefix)
     except SpikepipeError as error:
+        if isinstance(error, InputError) and not isinstance(error, Unsupported):
+            raise
         return error
     if result.provenance.interrupted:
         raise KeyboardInterrupt
@@ -101,7 +103,7 @@ def _run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str) -
 
 def _row(count: int, solver: str, outcome: Result | SpikepipeError, baseline: Result | SpikepipeError) -> Row:
     if isinstance(outcome, SpikepipeError):
-        return Row(processors=count, solver=solver, status="not supported" if isinstance(outcome, InputError) else "failed", note=str(outcome))
+        return Row(processors=count, solver=solver, status="not supported" if isinstance(outcome, Unsupported) else "failed", note=str(outcome))
     seconds = outcome.provenance.runtime_s
     if outcome.metrics is None:
         why = outcome.infeasibility.demanded if outcome.infeasibility is not None else ""

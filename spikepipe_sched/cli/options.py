@@ -117,7 +117,7 @@ class Job:
         Objectives in order of importance, comma-separated: period, delay, traffic, memory
         (periodic) or makespan, traffic, memory (finite); all of these in this order if not given.
     max_period
-        Largest period allowed [cycles].
+        Largest period allowed [cycles]; under --unroll of all its iterations together.
     max_makespan
         Largest makespan allowed in finite mode [cycles].
     slack
@@ -128,9 +128,11 @@ class Job:
     max_layer_delay
         The same for single layers, comma-separated: conv1=2,fc1=4.
     max_traffic
-        Largest traffic between processors allowed per iteration, or in a whole finite run [bytes].
+        Largest traffic between processors allowed per period (an iteration; under --unroll all its
+        iterations), or in a whole finite run [bytes].
     max_span
-        Largest time from an iteration's first start to its last result [cycles].
+        Largest time from an iteration's first start to its last result [cycles]; under --unroll of all
+        iterations of a period, in finite mode of the whole run.
     max_memory
         Memory of every processor [bytes], in place of the platform's own.
     unroll
@@ -282,10 +284,15 @@ def _layer_delays(text: str | None) -> tuple[tuple[str, int], ...]:
     limits: list[tuple[str, int]] = []
     for part in text.split(",") if text is not None else ():
         layer, equals, delay = (word.strip() for word in part.rpartition("="))
-        if not (layer and equals and delay.isascii() and delay.isdecimal()):
+        if not (layer and equals and _countable(delay)):
             raise InputError(f"--max-layer-delay takes LAYER=DELAY such as conv1=2,fc1=4, not '{part.strip()}'")
         limits.append((layer, int(delay)))
     return tuple(limits)
+
+
+def _countable(text: str) -> bool:
+    """Whether ``text`` is a whole number that is not absurdly long: `int` refuses thousands of digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def _splits(text: str | None) -> tuple[Split, ...]:
@@ -297,7 +304,7 @@ def _splits(text: str | None) -> tuple[Split, ...]:
     for part in text.split(",") if text is not None else ():
         where, *rest = part.strip().split(":")
         layer, _, kind = where.rpartition(".")
-        if len(rest) != 2 or not rest[1].isdecimal():
+        if len(rest) != 2 or not _countable(rest[1]):
             raise InputError(f"--split takes [LAYER.]KIND:AXIS:PARTS such as W:k:2 or fc1.F:n:4, not '{part.strip()}'")
         splits.append(Split(kind=kind, axis=rest[0], parts=int(rest[1]), layer=layer))  # pyright: ignore[reportArgumentType]  (checked by Split)
     return tuple(splits)
@@ -332,9 +339,9 @@ def parse_share(text: str, option: str) -> float:
     """
     from spikepipe_sched.errors import InputError
 
-    number, scale = (text.strip()[:-1], 0.01) if text.strip().endswith("%") else (text, 1.0)
+    number, whole = (text.strip()[:-1], 100.0) if text.strip().endswith("%") else (text, 1.0)
     try:
-        value = float(number) * scale
+        value = float(number) / whole
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):

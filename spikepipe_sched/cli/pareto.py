@@ -68,17 +68,18 @@ def pareto(
     require(job.objective is None, "pareto takes --objectives, not --objective")
     require(job.slack is None, "pareto shows what every longer period is worth; --slack belongs to solve and compare")
     default = "period,delay" if job.mode == "periodic" else "makespan,traffic"
-    names = tuple(part.strip() for part in (objectives or default).split(","))
+    names = tuple(part.strip() for part in (default if objectives is None else objectives).split(","))
     require_writable(output)
     problem = build_problem(read_lowering(network, training, costing), job, processors)
     with live_progress() as observer:
         front = run(problem, names, time_limit_s=time_limit, points=points, solver=solver, workers=workers, seed=seed, observer=observer)
     print(front.to_json() if json else _text(front))
+    if not front.points:
+        reason = "interrupted before a schedule was found" if front.interrupted else "error: no feasible schedule found; 'solve' says why"
+        print(reason + (f"; {output} is left as it was" if output is not None else ""), file=sys.stderr)
+        return 130 if front.interrupted else 1
     if front.interrupted:
         print("interrupted: this is what was found so far", file=sys.stderr)
-    if not front.points:
-        print("error: no feasible schedule found; 'solve' says why", file=sys.stderr)
-        return 130 if front.interrupted else 1
     if output is not None:
         front.to_json(output)
         print(f"written to {output}", file=sys.stderr if json else sys.stdout)

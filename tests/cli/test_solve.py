@@ -15,6 +15,7 @@ import pytest
 from spikepipe_sched import Result
 from spikepipe_sched.cli.options import parse_share
 from spikepipe_sched.errors import InputError
+from spikepipe_solvers.sequential import Sequential
 from tests.helpers import hear_interrupts
 
 QUICK = ("--solver", "stages", "--processors", 2)
@@ -61,7 +62,7 @@ def test_limits_of_layers_and_span_and_unrolling_reach_the_problem(run):
     assert (problem.limits.span_cycles, problem.unroll) == (10**6, 2)
 
 
-@pytest.mark.parametrize("text", ["fc1", "fc1=", "=2", "fc1=two", "fc1=-1", "fc1=2,"])
+@pytest.mark.parametrize("text", ["fc1", "fc1=", "=2", "fc1=two", "fc1=-1", "fc1=2,", f"fc1={'9' * 5000}"])
 def test_limits_of_layers_that_say_nothing(run, text):
     done = run("solve", "tiny", *QUICK, "--max-layer-delay", text)
     assert (done.code, done.err.count("\n")) == (2, 1)
@@ -79,6 +80,22 @@ def test_slack_trades_period_for_what_comes_after_it(run):
     assert loose.problem.limits.period_cycles == tight.metrics.length_cycles * 11 // 10
     assert loose.metrics.length_cycles <= loose.problem.limits.period_cycles  # pyright: ignore[reportOperatorIssue]  (set: the line above)
     assert loose.metrics.total_delay <= tight.metrics.total_delay
+
+
+def test_both_searches_of_slack_keep_to_the_limits_of_one(run, monkeypatch):
+    """A fifth for the least period, the rest for what comes after it."""
+    spent: list[float] = []
+    original = Sequential.solve
+
+    def solve(self, problem, *, budget, **options):
+        spent.append(budget.time_limit_s)
+        return original(self, problem, budget=budget, **options)
+
+    monkeypatch.setattr(Sequential, "solve", solve)
+    done = run("solve", "tiny", "--solver", "sequential", "-P", 1, "--time-limit", 10, "--slack", "1%", "--json")
+    assert spent == pytest.approx([2, 8])
+    provenance = Result.from_json(done.out).provenance
+    assert (provenance.time_limit_s, provenance.deterministic_limit) == (10, None)
 
 
 def test_slack_needs_the_period_first(run):
@@ -161,6 +178,12 @@ BAD_TOML = 'name = "x"\ninput_shape = [24\n'
         (("frobnicate",), "frobnicate"),
         (("compare", "tiny", "--solvers", "stages,nosuch"), "nosuch"),
         (("compare", "tiny", "--processors", "2,0"), "--processors"),
+        (("compare", "tiny", "--solvers", "list,stages", "--slack", "little"), "--slack"),
+        (("compare", "tiny", "--slack", "1%", "--mode", "finite"), "slack"),
+        (("compare", "tiny", "--time-limit", 0), "time limit"),
+        (("compare", "tiny", "--seed", -1), "seed"),
+        (("pareto", "tiny", "--objectives", ""), "period,delay"),
+        (("solve", "tiny", "--split", f"W:k:{'9' * 5000}"), "--split"),
         (("check", "missing.json"), "missing.json"),
         (("show", "damaged.json"), "damaged.json"),
         (("export", "damaged.json", "--format", "html"), "damaged.json"),

@@ -28,6 +28,12 @@ def test_light_commands_import_nothing_heavy(arguments):
     assert "spikepipe_solvers" not in loaded
 
 
+def test_the_module_exits_with_the_code_of_the_command():
+    done = subprocess.run([sys.executable, "-m", "spikepipe_sched", "show", "missing.json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+
+
 def test_importing_the_package_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", "import sys, spikepipe_sched; print(*sys.modules)"], capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in done.stdout.split()} & {*HEAVY, "cyclopts", "rich"}

@@ -14,6 +14,7 @@ import pytest
 from ortools.sat.python import cp_model
 
 from spikepipe_sched import Interconnect, Limits, Platform, Problem, Status, SystolicArray, check, metrics, solve
+from spikepipe_sched.problem import MAX_DISTANCE, MAX_INT
 from spikepipe_sched.solver import Budget
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
@@ -43,9 +44,9 @@ def pair(*, first: int = 3, second: int = 2, size: int = 4, mode: str = "periodi
 class Case:
     """A model with variables in which copies can be fixed."""
 
-    def __init__(self, problem: Problem, period: int | None) -> None:
+    def __init__(self, problem: Problem, period: int | None, *, horizon: int = 40) -> None:
         self.model = cp_model.CpModel()
-        self.variables: Variables = make_variables(problem, self.model, period=period, horizon=40)
+        self.variables: Variables = make_variables(problem, self.model, period=period, horizon=horizon)
         self.constraints = Constraints(self.variables)
 
     def fix(self, *places: tuple[int, int]) -> Case:
@@ -89,6 +90,26 @@ def test_precedence_charges_transfers_between_processors(place: int, start: int,
     case = Case(pair(), 20)
     case.constraints.precedence()
     assert case.fix((0, 0), (place, start)).feasible() is holds
+
+
+@pytest.mark.parametrize(("place", "start", "holds"), [(0, 3, True), (0, 2, False), (1, 308, True), (1, 307, False)])
+def test_transfers_of_many_periods_are_charged_in_full(place: int, start: int, holds: bool) -> None:
+    """3 cycles of a, then 1 + 304 of a transfer that lasts 61 periods if b lies elsewhere."""
+    case = Case(pair(size=304), 5, horizon=400)
+    case.constraints.precedence()
+    assert case.fix((0, 0), (place, start)).feasible() is holds
+
+
+def test_models_of_very_long_transfers_stay_small() -> None:
+    """A literal for each of 10^9 periods would not fit in any memory."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_node("a", cycles=3)
+    graph.add_node("b", cycles=2)
+    graph.add_edge("a", "b", bytes=4)
+    link = Interconnect(latency_cycles=10**10, bandwidth_bytes_per_cycle=1)
+    platform = Platform(name="far", classes={"x": SystolicArray(rows=1, cols=1)}, processors=("x", "x"), interconnect=link, clock_hz=1)
+    found = solve(Problem.from_graph(graph, platform, mode="periodic", objective=("period", "traffic")), "cpsat", deterministic_limit=5.0)
+    assert [(level.value, level.bound) for level in found.objectives] == [(3, 3), (4, 4)]
 
 
 def test_precedence_over_iterations() -> None:
@@ -315,6 +336,19 @@ def test_models_too_large_for_the_time_are_not_built() -> None:
     assert affordable(problem, Clock(Budget(time_limit_s=5.0)), {"traffic"})
     assert not affordable(problem, Clock(Budget(time_limit_s=1e-3)))
     assert model_size(problem, memories=False) < model_size(problem, memories=False, levels=frozenset({"traffic"})) < model_size(problem)
+
+
+def test_models_with_numbers_beyond_64_bits_are_not_built() -> None:
+    """Tasks of the longest cycles with memories, and an edge over the most iterations: no proof, and no overflow either."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for i in range(5):
+        graph.add_node(f"t{i}", cycles=MAX_INT)
+    graph.add_edge("t0", "t1", bytes=4)
+    graph.add_edge("t1", "t0", bytes=5, distance=MAX_DISTANCE)
+    problem = Problem.from_graph(graph, arrays(3, memory_bytes=100), mode="periodic")
+    assert not affordable(problem, Clock(Budget(time_limit_s=5.0)), period=2 * MAX_INT)
+    found = solve(problem, "cpsat", deterministic_limit=1.0)
+    assert (found.status, found.schedule) == (Status.UNKNOWN, None)
 
 
 def test_clocks_for_parts_spend_the_time_of_the_whole() -> None:

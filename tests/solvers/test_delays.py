@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -20,15 +21,17 @@ from spikepipe_solvers.balance import balance, loads
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.decode import Decoder, schedule_of
 from spikepipe_solvers.delays.anneal import anneal
-from spikepipe_solvers.delays.energy import evaluate, missed, traffic
-from spikepipe_solvers.delays.greedy import anneal_priorities, make_arcs
-from spikepipe_solvers.delays.packing import draw, rebuild, relieve
-from spikepipe_solvers.delays.search import improve_delays
-from spikepipe_solvers.delays.tables import Ints, State, Tables, make_state, make_tables
+from spikepipe_solvers.delays.energy import accept, evaluate, missed, traffic
+from spikepipe_solvers.delays.greedy import BEST_START, anneal_priorities, make_arcs
+from spikepipe_solvers.delays.packing import draw, mend, rebuild, relieve
+from spikepipe_solvers.delays.search import LARGE, improve_delays
+from spikepipe_solvers.delays.tables import BEST_PROCESSOR, LATE_STAGE, PHASE, PROCESSOR, STAGE, Ints, State, Tables, make_state, make_tables
 from spikepipe_solvers.incumbent import Incumbent
+from spikepipe_solvers.kernel import Kernel
 from spikepipe_solvers.retime import retime
 from tests.oracle import Oracle, TooLarge, random_problem
 from tests.solvers.instances import arrays, network_problem, residual_problem, ring, unlike
+from tests.solvers.retiming import least_delay
 
 LOGS = -np.log((np.arange(64) + 0.5) / 64)
 
@@ -40,22 +43,17 @@ def packed(problem: Problem, slack: int, seed: int) -> tuple[Tables, State, Ints
     processor = np.array([rng.choice(np.flatnonzero(row >= 0).tolist()) for row in duration])
     tables, order = make_tables(problem, max(1, int(loads(duration, processor).max())) + slack)
     state = make_state(tables, seed)
-    state.processor[:] = processor[order]
+    state.copy[:, PROCESSOR] = processor[order]
     rebuild(tables, state, np.arange(len(order)))
-    accept(tables, state)
+    state.energy[:] = evaluate(tables, state, 0.0)
+    accept(state)
     return tables, state, order
 
 
-def accept(tables: Tables, state: State) -> None:
-    """Make the state's packing the current one."""
-    state.energy[:] = evaluate(tables, state, 0.0)
-    state.stage[:], state.early[:] = state.late_stage, state.early_stage
-
-
-def schedule_from(tables: Tables, order: Ints, processor: Ints, phase: Ints, stage: Ints) -> Schedule:
-    """In the problem's numbering."""
+def schedule_from(tables: Tables, order: Ints, state: State, stages: int) -> Schedule:
+    """The state's packing with the stages of a column, in the problem's numbering."""
     placed, start = np.empty_like(order), np.empty_like(order)
-    placed[order], start[order] = processor, stage * tables.period + phase
+    placed[order], start[order] = state.copy[:, PROCESSOR], state.copy[:, stages] * tables.period + state.copy[:, PHASE]
     return Schedule(processor=placed, start=start, period=tables.period).normalised()
 
 
@@ -95,12 +93,12 @@ def test_packings_stay_feasible_and_their_delays_are_the_checkers(seed: int, sla
     tables, state, order = packed(problem, slack, seed)
     for _ in range(4):
         evaluate(tables, state, 0.0)
-        schedule = schedule_from(tables, order, state.processor, state.phase, state.late_stage)
+        schedule = schedule_from(tables, order, state, LATE_STAGE)
         wrong = {violation.kind for violation in check(problem, schedule)}
-        late = any(missed(tables, state, e) > 0 for e in range(len(tables.far_source)))
+        late = any(missed(tables, state, e) > 0 for e in range(len(tables.far)))
         assert wrong == ({"precedence"} if late else set())
         assert state.total[0] == layer_delays(problem, schedule)[0].sum()
-        assert np.array_equal(state.load, loads(tables.duration, state.processor))
+        assert np.array_equal(state.load, loads(tables.duration, state.copy[:, PROCESSOR]))
         anneal(tables, state, 15, 0.5, 1.0, 0.0, LOGS)
 
 
@@ -111,9 +109,10 @@ def test_stages_by_two_passes_have_the_delays_of_the_linear_programme(seed: int,
     problem = network_problem(windows=seed % 3 + 1, platform=arrays(seed % 4 + 1, latency=seed % 50))
     tables, state, order = packed(problem, slack, seed)
     anneal(tables, state, 20, 0.5, 1.0, 0.0, LOGS)
-    schedule = schedule_from(tables, order, state.processor, state.phase, state.stage)
-    exact = layer_delays(problem, retime(problem, schedule))[0].sum()
-    assert layer_delays(problem, schedule)[0].sum() == exact
+    schedule = schedule_from(tables, order, state, STAGE)
+    assert layer_delays(problem, schedule)[0].sum() == least_delay(problem, schedule)
+    late = Schedule(processor=schedule.processor, start=schedule.start + tables.period * np.argsort(order), period=tables.period)
+    assert layer_delays(problem, retime(problem, late.normalised()))[0].sum() == least_delay(problem, schedule)
 
 
 @given(st.integers(0, 10_000))
@@ -123,7 +122,7 @@ def test_traffic_of_a_packing_is_that_of_the_specification(seed: int) -> None:
     problem = network_problem(windows=2, platform=arrays(4))
     tables, state, order = packed(problem, 0, seed)
     processor = np.empty_like(order)
-    processor[order] = state.processor
+    processor[order] = state.copy[:, PROCESSOR]
     none = np.zeros(len(problem.layers), dtype=np.int64)
     assert traffic(tables, state) == traffic_bytes(problem, flows(problem, none, none), processor)
 
@@ -139,12 +138,11 @@ def test_compiled_and_plain_kernels_agree_bit_for_bit(make: Callable[[], Problem
         state, arcs = make_state(tables, 7), make_arcs(tables)
         state.energy[:] = 1e18
         last = anneal_priorities.pick(fast=fast)(tables, state, arcs, 20, 5, 0.3, 0.99, LOGS)
-        state.processor[:] = state.best_processor
-        state.load[:] = loads(tables.duration, state.processor)
+        state.copy[:, PROCESSOR] = state.copy[:, BEST_PROCESSOR]
+        state.load[:] = loads(tables.duration, state.copy[:, PROCESSOR])
         fits = relieve.pick(fast=fast)(tables, state, tables.period + tables.period // 10, 300)
         tables = tables._replace(period=int(state.load.max()))
-        rebuild.pick(fast=fast)(tables, state, np.argsort(arcs.priority[2], kind="stable"))
-        state.energy[:] = evaluate.pick(fast=fast)(tables, state, 1e-6)
+        fits &= mend.pick(fast=fast)(tables, state, np.argsort(arcs.copy[:, BEST_START], kind="stable"), 1, 1e-6)
         last += anneal.pick(fast=fast)(tables, state, 300, 0.3, 0.99, 1e-6, LOGS)
         states.append((last, fits, *state, *arcs))
     for plain, compiled in zip(*states, strict=True):
@@ -175,7 +173,7 @@ def test_the_search_is_never_worse_than_its_start_and_depends_on_the_seed_alone(
     """Two runs agree in every start; both beat the packing they are given or keep it."""
     problem = network_problem(windows=4)
     tables, state, order = packed(problem, 0, 3)
-    start = schedule_from(tables, order, state.processor, state.phase, state.stage)
+    start = schedule_from(tables, order, state, STAGE)
     first, second = (searched(problem, tables.period, start=start) for _ in range(2))
     assert first.key <= (tables.period, int(layer_delays(problem, start)[0].sum()), *first.key[2:])
     assert first.schedule is not None
@@ -203,6 +201,29 @@ def test_the_search_finds_nothing_at_a_period_below_the_load() -> None:
     improve_delays(incumbent, 10, clock, 1)
     assert incumbent.schedule is None
     assert clock.left() == 1.0
+
+
+def test_nothing_is_compiled_in_a_short_time_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain Python finds a schedule instead."""
+    monkeypatch.setattr(Kernel, "ready", False)
+    monkeypatch.delattr(Kernel, "compiled")
+    problem = network_problem(windows=4, unroll=2)
+    assert problem.instance.size > LARGE
+    incumbent = Incumbent(problem, "test")
+    assignment = balance(problem.instance.duration)
+    improve_delays(incumbent, int(loads(problem.instance.duration, assignment).max()), Clock(Budget(time_limit_s=0.3)), 1, assignments=[assignment])
+    assert incumbent.schedule is not None
+
+
+def test_a_kernel_is_ready_once_it_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And stays so on disk, for a kernel that is made anew."""
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    first, second = Kernel(draw.function), Kernel(draw.function)
+    assert not first.ready
+    first.compiled(np.array([1]), 10)
+    assert first.ready
+    assert second.ready
 
 
 def test_edges_to_later_iterations_are_deadlines() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import networkx as nx
 import pytest
 
 from spikepipe_sched import Limits, Problem, Result, check
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.pareto import Front, pareto
+from spikepipe_sched.pareto import Front, _FrontSearch, pareto  # pyright: ignore[reportPrivateUsage]
+from spikepipe_sched.result import ObjectiveValue, Provenance, Status
+from tests.helpers import training_problem
 from tests.oracle import Oracle, TooLarge, random_problem
 from tests.solvers.instances import network_problem
 
@@ -98,6 +101,8 @@ def test_fronts_that_make_no_sense_are_refused() -> None:
         pareto(network_problem(), ("delay", "period"))
     with pytest.raises(InputError, match="makespan,traffic, not makespan,delay"):
         pareto(network_problem(mode="finite"), ("makespan", "delay"))
+    with pytest.raises(InputError, match="points must be a whole number"):
+        pareto(network_problem(), ["period", "delay"], points=2.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="limit on the span"):
         pareto(network_problem(limits=Limits(span_cycles=10_000)))
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -106,3 +111,25 @@ def test_fronts_that_make_no_sense_are_refused() -> None:
     graph.add_edge("a", "b", lag=-1)
     with pytest.raises(InputError, match="negative lags"):
         pareto(Problem.from_graph(graph, 2, mode="periodic"))
+
+
+@pytest.mark.parametrize(
+    ("options", "objectives", "stretchable"),
+    [
+        ({}, ("period", "delay", "traffic"), True),
+        ({"unroll": 2}, ("period", "delay"), True),
+        ({"unroll": 2}, ("period", "traffic"), False),
+        ({"unroll": 2, "limits": Limits(traffic_bytes=10)}, ("period", "delay"), False),
+        ({"mode": "finite"}, ("makespan", "traffic"), False),
+    ],
+)
+def test_what_is_proven_at_one_length_is_claimed_for_shorter_ones_where_they_stretch(
+    options: dict[str, Any], objectives: tuple[str, ...], *, stretchable: bool
+) -> None:
+    """With a length that is not proven least; with unrolling a smaller delay may cost traffic."""
+    problem = training_problem(2, 2, objective=objectives, **options)
+    search = _FrontSearch(problem, objectives, 1.0, "sequential", 1, 0, None)
+    assert search.stretchable() == stretchable
+    levels = tuple(ObjectiveValue(name=name, value=100, bound=90, gap=1 / 9, bound_source="") for name in objectives)
+    search.learn(Result(problem=problem, status=Status.FEASIBLE, schedule=None, metrics=None, objectives=levels, provenance=Provenance(solver="", version="")))
+    assert search.length_bound((100, 89, 0)[: len(objectives)]) == (101 if stretchable else 90)

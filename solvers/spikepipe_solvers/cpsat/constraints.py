@@ -8,6 +8,9 @@ from ortools.sat.python import cp_model
 from spikepipe_sched.problem import Problem
 from spikepipe_solvers.cpsat.variables import Expression, Variables
 
+#: Most literals that say how many periods later a reader runs; of transfers longer than so many periods a number says it.
+MOST_STEPS = 32
+
 
 def like_processors(problem: Problem) -> list[list[int]]:
     """Processors of one class and memory."""
@@ -139,6 +142,13 @@ class Constraints:
             return
         longest, shortest = int(self.instance.duration[u].max()), int(self.instance.min_duration()[u])
         least, most = -((v.period - 1 - shortest - lag) // v.period), -(-(v.period - 1 + longest + lag + transfer) // v.period)
+        if most - least > MOST_STEPS:
+            x = model.new_int_var(least, most, "")
+            model.add(v.phase[w] + x * v.period >= v.phase[u] + v.duration[u] + lag)
+            if transfer:
+                model.add(v.phase[w] + x * v.period >= v.phase[u] + v.duration[u] + lag + transfer).only_enforce_if(apart)
+            model.add(v.stage[w] + turns >= v.stage[u] + x).only_enforce_if(when)
+            return
         steps = [model.new_bool_var("") for _ in range(most - least)]
         for i, step in enumerate(steps):  # step i: x > least + i
             shift = (least + i) * v.period
@@ -165,15 +175,14 @@ class Constraints:
         self.model.add_bool_or(first)
 
     def symmetry(self) -> None:
-        """Like processors, micro-batches and the copies of an unrolled iteration are interchangeable: one of each set of equivalent schedules stays.
+        """Like processors and micro-batches are interchangeable, and a period may begin anywhere: one of each set of equivalent schedules stays.
 
-        Any schedule can be renamed to satisfy them all: first iterations, then processors.
+        Any schedule can be changed to satisfy them all: first its micro-batches or its phases, then its processors.
         """
         self._processors_in_order()
         if self.v.period is None:
             self._micro_batches_in_order()
         else:
-            self._iterations_in_order()
             self._longest_at_phase_0()
 
     def _longest_at_phase_0(self) -> None:
@@ -208,18 +217,6 @@ class Constraints:
             for a, b in zip(range(instance.size - 1), range(1, instance.size), strict=True):
                 if instance.task[a] == instance.task[b]:  # copies of a task are consecutive
                     self.model.add(self.v.start[b] >= self.v.end[a])
-
-    def _iterations_in_order(self) -> None:
-        """Copy 0 of the longest task has the least phase of its copies.
-
-        Calling iteration 1 the first, and the first the K-th, shifts that one's starts by a period and
-        leaves its phases, D and all figures but the span as they were.
-        """
-        k = self.problem.unroll
-        if k > 1 and self.problem.limits.span_cycles is None:
-            first = first_copy(self.problem)
-            for copy in range(first + 1, first + k):
-                self.model.add(self.v.phase[first] <= self.v.phase[copy])
 
     def ranking(self) -> list[int]:
         """One copy per placement, longest first."""

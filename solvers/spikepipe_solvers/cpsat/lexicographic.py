@@ -28,8 +28,8 @@ from spikepipe_solvers.balance import balance, loads
 from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.balance import balance_exactly
 from spikepipe_solvers.cpsat.limits import contradiction, limit_values
-from spikepipe_solvers.cpsat.model import ScheduleModel, serial_length
-from spikepipe_solvers.cpsat.size import affordable
+from spikepipe_solvers.cpsat.model import ScheduleModel
+from spikepipe_solvers.cpsat.size import affordable, serial_length
 from spikepipe_solvers.delays.search import improve_delays
 from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.lists.improve import improve_makespan
@@ -39,6 +39,8 @@ from spikepipe_solvers.portfolio import heuristic_schedules
 
 #: Copies up to which the whole model is all there is; its share of a level's time beyond, and the part of that time without news after which it is left.
 WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
+#: Share of the time after which no further constructive heuristic is begun, once one has found something.
+HEURISTICS_SHARE = 0.4
 #: Share of the time that the heuristic ``modulo`` may take before the exact search.
 MODULO_SHARE = 0.2
 #: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
@@ -151,14 +153,14 @@ class Search(Incumbent):
         if conflict(self.problem) is not None:
             return True
         for name, schedule in heuristic_schedules(self.problem):
-            self.offer(schedule, name)
-        if self.schedule is None:
-            if self.problem.mode == "periodic":
-                known = period_bound(self.problem)
-                self.raise_bound("period", known.value, known.source)
-                self._bisect({}, 1.0)
-            else:
-                self._settle({})
+            if self.offer(schedule, name):  # one is enough
+                return False
+        if self.problem.mode == "periodic":
+            known = period_bound(self.problem)
+            self.raise_bound("period", known.value, known.source)
+            self._bisect({}, 1.0)
+        else:
+            self._settle({})
         return True if self.excluded else False if self.schedule is not None else None
 
     def _settle(self, ceilings: dict[str, int]) -> None:
@@ -187,8 +189,8 @@ class Search(Incumbent):
             self._improve(level, ceilings, period, part, self.seed)
         if self.proven(level) or huge:
             return
-        memories = affordable(self.problem, clock, {level, *ceilings})
-        if memories or affordable(self.problem, clock, {level, *ceilings}, memories=False):
+        memories = affordable(self.problem, clock, {level, *ceilings}, period=period)
+        if memories or affordable(self.problem, clock, {level, *ceilings}, period=period, memories=False):
             patience = PATIENCE_S if minor else STALLED * clock.left() if large else None
             self._whole(level, ceilings, period, clock.part(WHOLE_SHARE if large and memories else 1.0), patience, memories=memories)
         if large and not (self.interrupted or self.proven(level) or self.schedule is None):
@@ -301,8 +303,8 @@ class Search(Incumbent):
             if self.clock.expired() or self.interrupted:
                 return
             clock = self.clock.part(share * 0.5 if found else 1.0)  # without a schedule there is nothing else to do
-            memories = affordable(problem, clock, ceilings)
-            if not memories and not affordable(problem, clock, ceilings, memories=False):
+            memories = affordable(problem, clock, ceilings, period=probe)
+            if not memories and not affordable(problem, clock, ceilings, period=probe, memories=False):
                 return
             model = ScheduleModel(problem, period=probe, ceilings=ceilings, hint=self.schedule, memories=memories)
             clock.spend(model.work)
@@ -336,8 +338,11 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
     limited = any(p.memory_bytes is not None for p in problem.processors)
     if hint is not None:
         search.offer(hint, "hint")
+    clock = search.clock.part(HEURISTICS_SHARE)
     for name, schedule in heuristic_schedules(problem):
         search.offer(schedule, name)
+        if clock.expired() and search.schedule is not None:
+            break
     if problem.mode == "periodic" and (modulo or limited or search.schedule is None):
         for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE, most_s=EACH_COPY_S * problem.instance.size), search.seed, search.observer):
             search.offer(schedule, "modulo")

@@ -15,24 +15,11 @@ from spikepipe_solvers.clock import Clock
 from spikepipe_solvers.cpsat.constraints import Constraints, first_copy, like_processors, sortable
 from spikepipe_solvers.cpsat.objective import Objective
 from spikepipe_solvers.cpsat.run import Outcome, run
-from spikepipe_solvers.cpsat.size import BUILD_WORK, model_size
+from spikepipe_solvers.cpsat.size import BUILD_WORK, latest_end, model_size, serial_length
 from spikepipe_solvers.cpsat.variables import Delay, make_variables
 
 #: Longest time for completing a hint [s].
 COMPLETION_S = 3.0
-
-
-def serial_length(problem: Problem) -> int:
-    """Length within which every feasible problem has a schedule (and a period): all work, transfers and lags in series.
-
-    Time at which no copy runs and no edge waits for its transfer or lag can be cut out of any schedule
-    without violating anything, in the periodic case modulo the period; what is left is at most
-    the sum of all of them.
-    """
-    instance = problem.instance
-    waits = int(instance.transfer.sum() + np.maximum(instance.lag, 0).sum())
-    waits += problem.unroll * int(instance.delay_transfer.sum() + np.maximum(instance.delay_lag, 0).sum())
-    return max(1, int(instance.duration.max(axis=1).sum()) + waits)
 
 
 def stretched(schedule: Schedule, problem: Problem, period: int) -> Schedule:
@@ -49,17 +36,11 @@ def stretched(schedule: Schedule, problem: Problem, period: int) -> Schedule:
 
 
 def canonical(schedule: Schedule, problem: Problem, ranking: list[int]) -> Schedule:
-    """The same schedule with micro-batches, iterations and like processors renamed, and begun at another phase, to satisfy `Constraints.symmetry`."""
-    instance, k = problem.instance, problem.unroll
+    """The same schedule with micro-batches and like processors renamed, and begun at another phase, to satisfy `Constraints.symmetry`."""
+    instance = problem.instance
     processor, start, period = schedule.processor, schedule.start, schedule.period
     if sortable(problem):
         start = start[np.lexsort((start, instance.task))]  # copies of a task are consecutive
-    if period is not None and k > 1 and problem.limits.span_cycles is None:
-        first = first_copy(problem)
-        turn = int((start[first : first + k] % period).argmin())
-        later = instance.copy + turn
-        old = instance.task * k + later % k
-        processor, start = processor[old], start[old] + later // k * period
     if period is not None:
         start = start + -int(start[first_copy(problem)]) % period
         start = start - int(start.min()) // period * period
@@ -98,18 +79,9 @@ class ScheduleModel:
     ) -> None:
         self.problem, self.period, self.model = problem, period, cp_model.CpModel()
         length = serial_length(problem)
+        horizon = latest_end(problem, period)
         if period is None:
-            makespans = [x for x in (ceilings.get("makespan"), problem.limits.makespan_cycles) if x is not None]
-            horizon = min([length, *makespans])
-        else:
-            # Sort copies by start. A gap between neighbours can be closed by a period without lengthening a
-            # delay or breaking an edge if it exceeds a period plus the longest transfer and lag. It must
-            # not lengthen a lifetime either: that of a tensor read d iterations later by a task of the
-            # earlier group would grow; but such an edge cannot span a gap of more than d periods.
-            instance = problem.instance
-            waits = [instance.transfer, instance.lag, instance.delay_transfer, instance.delay_lag]
-            others = instance.distance[instance.source != instance.target]
-            horizon = length + (instance.size + 1) * (period * (1 + int(others.max(initial=0))) + sum(int(wait.max(initial=0)) for wait in waits))
+            horizon = min(x for x in (horizon, ceilings.get("makespan"), problem.limits.makespan_cycles) if x is not None)
         if hint is not None:
             horizon = max(horizon, int(hint.start.max()) + length if period is not None else 0)  # never cuts off the hint
         self.variables = make_variables(problem, self.model, period=period, horizon=horizon)

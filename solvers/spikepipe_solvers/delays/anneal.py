@@ -8,9 +8,9 @@ waiting costs delay.
 
 from __future__ import annotations
 
-from spikepipe_solvers.delays.energy import evaluate
+from spikepipe_solvers.delays.energy import accept, evaluate, record
 from spikepipe_solvers.delays.packing import draw, due_time, insert, keep, ready_time, remove, restore
-from spikepipe_solvers.delays.tables import Floats, State, Tables
+from spikepipe_solvers.delays.tables import EARLY, IN, LAG, OUT, PHASE, PROCESSOR, SOURCE, TRANSFER, Floats, State, Tables
 from spikepipe_solvers.kernel import Kernel
 
 #: Waits passed over on the way back from an update.
@@ -20,22 +20,22 @@ SKIPS = 6
 @Kernel
 def waiting(t: Tables, s: State) -> int:
     """A copy that waits on the longest way to some update: the way back follows the inputs that come last."""
-    v = t.delay_source[draw(s.random, len(t.delay_source))]
+    v = t.delay[draw(s.random, len(t.delay)), SOURCE]
     last, skip = v, draw(s.random, SKIPS)
     while True:
-        p = s.processor[v]
+        p = s.copy[v, PROCESSOR]
         latest, who = -1, -1
-        for e in range(t.in_ptr[v], t.in_ptr[v + 1]):
-            u = t.in_source[e]
-            q = s.processor[u]
-            x = s.early[u] * t.period + s.phase[u] + t.duration[u, q] + t.in_lag[e]
+        for e in range(t.node[v, IN], t.node[v + 1, IN]):
+            u = t.into[e, SOURCE]
+            q = s.copy[u, PROCESSOR]
+            x = s.copy[u, EARLY] * t.period + s.copy[u, PHASE] + t.duration[u, q] + t.into[e, LAG]
             if q != p:
-                x += t.in_transfer[e]
+                x += t.into[e, TRANSFER]
             if x > latest:
                 latest, who = x, u
         if who < 0:
             return last
-        if s.early[v] * t.period + s.phase[v] > latest:
+        if s.copy[v, EARLY] * t.period + s.copy[v, PHASE] > latest:
             last = v
             if skip == 0:
                 return last
@@ -46,7 +46,7 @@ def waiting(t: Tables, s: State) -> int:
 @Kernel
 def partner(t: Tables, s: State, v: int, p: int, excess: int) -> int:
     """A copy on p that can change places with v; -1 if there is none."""
-    q, m = s.processor[v], s.filled[p]
+    q, m = s.copy[v, PROCESSOR], s.filled[p]
     i = draw(s.random, m) if m > 0 else 0
     for _ in range(m):
         w = s.sequence[p, i]
@@ -62,14 +62,14 @@ def partner(t: Tables, s: State, v: int, p: int, excess: int) -> int:
 def aim(t: Tables, s: State, v: int, p: int) -> int:
     """A phase on p to put v at."""
     period, how = t.period, draw(s.random, 100)
-    if how < 50 and t.in_ptr[v + 1] > t.in_ptr[v]:
+    if how < 50 and t.node[v + 1, IN] > t.node[v, IN]:
         return ready_time(t, s, v, p) % period
-    if how < 90 and t.out_ptr[v + 1] > t.out_ptr[v]:
+    if how < 90 and t.node[v + 1, OUT] > t.node[v, OUT]:
         return int((due_time(t, s, v, p) - t.duration[v, p]) % period)
     if s.filled[p] == 0:
-        return s.phase[v]
+        return s.copy[v, PHASE]
     x = s.sequence[p, draw(s.random, s.filled[p])]
-    return int((s.phase[x] + t.duration[x, p]) % period) if x != v else int(s.phase[v])
+    return int((s.copy[x, PHASE] + t.duration[x, p]) % period) if x != v else int(s.copy[v, PHASE])
 
 
 @Kernel
@@ -79,11 +79,11 @@ def snapped(t: Tables, s: State, p: int, at: int) -> int:
     if how < 50:
         for j in range(s.filled[p]):
             x = s.sequence[p, j]
-            since = at - s.phase[x]
+            since = at - s.copy[x, PHASE]
             if since < 0:
                 since += t.period
             if since < t.duration[x, p]:
-                at = int(s.phase[x])
+                at = int(s.copy[x, PHASE])
                 return (at + int(t.duration[x, p])) % t.period if how < 40 else at
     return at
 
@@ -99,9 +99,9 @@ def anneal(t: Tables, s: State, steps: int, temperature: float, cool: float, byt
     for _ in range(steps):
         temperature *= cool
         v = draw(s.random, n)
-        if len(t.delay_source) > 0 and draw(s.random, 2) == 0:
+        if len(t.delay) > 0 and draw(s.random, 2) == 0:
             v = waiting(t, s)
-        q = s.processor[v]
+        q = s.copy[v, PROCESSOR]
         p = q if draw(s.random, 2) == 0 else draw(s.random, count)
         cycles = t.duration[v, p]
         if cycles < 0:
@@ -113,41 +113,36 @@ def anneal(t: Tables, s: State, steps: int, temperature: float, cool: float, byt
             w = partner(t, s, v, p, s.load[p] + cycles - t.period)
             if w < 0:
                 continue
-        left = keep(s, q, 0)
-        right = keep(s, p, 1) if p != q else 0
-        at, old = aim(t, s, v, p), s.phase[v]
+        left = keep(s, q, count)
+        right = keep(s, p, count + 1) if p != q else 0
+        at, old = aim(t, s, v, p), s.copy[v, PHASE]
         remove(s, v, q)
         if w >= 0:
             remove(s, w, p)
         at = snapped(t, s, p, at)
-        s.processor[v] = p
+        s.copy[v, PROCESSOR] = p
         insert(t, s, v, p, at, draw(s.random, 2) == 0)
         s.load[q] -= t.duration[v, q]
         s.load[p] += cycles
         if w >= 0:
-            s.processor[w] = q
+            s.copy[w, PROCESSOR] = q
             s.load[p] -= t.duration[w, p]
             s.load[q] += t.duration[w, q]
             insert(t, s, w, q, old, draw(s.random, 2) == 0)
         energy = evaluate(t, s, byte)
         if energy <= s.energy[0] + temperature * logs[draw(s.random, len(logs))]:
             s.energy[0] = energy
-            s.stage[:] = s.late_stage
-            s.early[:] = s.early_stage
+            accept(s)
             if energy < s.energy[1]:
-                s.energy[1] = energy
-                s.best_processor[:] = s.processor
-                s.best_phase[:] = s.phase
-                s.best_stage[:] = s.late_stage
-                s.total[2] = s.total[0]
+                record(s, energy)
                 if s.total[2] <= s.total[3] and byte == 0.0:
                     break
         else:
-            restore(s, q, 0, left)
+            restore(s, q, count, left)
             s.load[q] += t.duration[v, q]
             s.load[p] -= cycles
             if p != q:
-                restore(s, p, 1, right)
+                restore(s, p, count + 1, right)
                 if w >= 0:
                     s.load[p] += t.duration[w, p]
                     s.load[q] -= t.duration[w, q]

@@ -8,7 +8,32 @@ longest paths over the acyclic edges of distance 0.
 
 from __future__ import annotations
 
-from spikepipe_solvers.delays.tables import State, Tables
+from spikepipe_solvers.delays.tables import (
+    ANCHORED,
+    BEST_PHASE,
+    BEST_PROCESSOR,
+    BEST_STAGE,
+    BYTES,
+    DISTANCE,
+    EARLY,
+    EARLY_STAGE,
+    GROUP,
+    IN,
+    LAG,
+    LATE_STAGE,
+    LEAST_STAGE,
+    OFFSET,
+    OUT,
+    PHASE,
+    PROCESSOR,
+    SLOT,
+    SOURCE,
+    STAGE,
+    TARGET,
+    TRANSFER,
+    State,
+    Tables,
+)
 from spikepipe_solvers.kernel import Kernel
 
 #: Weight of the delays before rounding up: it leads across the plateaus of the integer objective.
@@ -26,28 +51,27 @@ def earliest(t: Tables, s: State) -> int:
     Copies of no cycles start when their inputs are there. ``wrap`` of an edge: periods by which the
     stage of its target must exceed its source's.
     """
-    period, n = t.period, len(s.phase)
-    stage, phase, processor, wrap = s.late_stage, s.phase, s.processor, s.wrap
+    period, copy, wrap = t.period, s.copy, s.wrap
     last = 0
-    for v in range(n):
-        p = processor[v]
+    for v in range(len(copy)):
+        p = copy[v, PROCESSOR]
         if t.duration[v, p] == 0:
             ready = 0
-            for e in range(t.in_ptr[v], t.in_ptr[v + 1]):
-                u = t.in_source[e]
-                q = processor[u]
-                x = stage[u] * period + phase[u] + t.duration[u, q] + t.in_lag[e]
+            for e in range(t.node[v, IN], t.node[v + 1, IN]):
+                u = t.into[e, SOURCE]
+                q = copy[u, PROCESSOR]
+                x = copy[u, LATE_STAGE] * period + copy[u, PHASE] + t.duration[u, q] + t.into[e, LAG]
                 if q != p:
-                    x += t.in_transfer[e]
+                    x += t.into[e, TRANSFER]
                 ready = max(ready, x)
-            phase[v] = ready % period
-        begin, k = phase[v], s.least_stage[v]
-        for e in range(t.in_ptr[v], t.in_ptr[v + 1]):
-            u = t.in_source[e]
-            q = processor[u]
-            x = phase[u] + t.duration[u, q] + t.in_lag[e] - begin
+            copy[v, PHASE] = ready % period
+        begin, k = copy[v, PHASE], copy[v, LEAST_STAGE]
+        for e in range(t.node[v, IN], t.node[v + 1, IN]):
+            u = t.into[e, SOURCE]
+            q = copy[u, PROCESSOR]
+            x = copy[u, PHASE] + t.duration[u, q] + t.into[e, LAG] - begin
             if q != p:
-                x += t.in_transfer[e]
+                x += t.into[e, TRANSFER]
             w = 0
             while x > 0:  # faster than a division: rarely more than two turns
                 x -= period
@@ -56,9 +80,9 @@ def earliest(t: Tables, s: State) -> int:
                 x += period
                 w -= 1
             wrap[e] = w
-            k = max(k, stage[u] + w)
-        stage[v] = k
-        s.early_stage[v] = k
+            k = max(k, copy[u, LATE_STAGE] + w)
+        copy[v, LATE_STAGE] = k
+        copy[v, EARLY_STAGE] = k
         last = max(last, k)
     return last
 
@@ -66,37 +90,38 @@ def earliest(t: Tables, s: State) -> int:
 @Kernel
 def missed(t: Tables, s: State, e: int) -> int:
     """Cycles by which an edge to a later iteration is missed."""
-    u, v = t.far_source[e], t.far_target[e]
-    x = s.phase[u] + t.duration[u, s.processor[u]] + t.far_lag[e] - s.phase[v]
-    if s.processor[u] != s.processor[v]:
-        x += t.far_transfer[e]
-    return x + (s.late_stage[u] - s.late_stage[v] - t.far_distance[e]) * t.period
+    u, v = t.far[e, SOURCE], t.far[e, TARGET]
+    x = s.copy[u, PHASE] + t.duration[u, s.copy[u, PROCESSOR]] + t.far[e, LAG] - s.copy[v, PHASE]
+    if s.copy[u, PROCESSOR] != s.copy[v, PROCESSOR]:
+        x += t.far[e, TRANSFER]
+    return x + (s.copy[u, LATE_STAGE] - s.copy[v, LATE_STAGE] - t.far[e, DISTANCE]) * t.period
 
 
 @Kernel
 def stages(t: Tables, s: State) -> None:
     """Stages of all copies; targets of edges to later iterations are moved on until those hold, or too often."""
-    n, stage, wrap = len(s.phase), s.late_stage, s.wrap
-    s.least_stage[:] = 0
+    copy, wrap = s.copy, s.wrap
+    for v in range(len(copy)):
+        copy[v, LEAST_STAGE] = 0
     last = earliest(t, s)
-    for _ in range(MOVES if len(t.far_source) > 0 else 0):
+    for _ in range(MOVES if len(t.far) > 0 else 0):
         moved = False
-        for e in range(len(t.far_source)):
+        for e in range(len(t.far)):
             x = missed(t, s, e)
             if x > 0:
-                v = t.far_target[e]
-                s.least_stage[v] = stage[v] + (x + t.period - 1) // t.period
+                v = t.far[e, TARGET]
+                copy[v, LEAST_STAGE] = copy[v, LATE_STAGE] + (x + t.period - 1) // t.period
                 moved = True
         if not moved:
             break
         last = earliest(t, s)
-    for v in range(n - 1, -1, -1):
-        if not t.anchored[v]:
+    for v in range(len(copy) - 1, -1, -1):
+        if t.node[v, ANCHORED] == 0:
             k = last
-            for i in range(t.out_ptr[v], t.out_ptr[v + 1]):
-                x = stage[t.out_target[i]] - wrap[t.out_edge[i]]
-                k = min(k, x)
-            stage[v] = k
+            for i in range(t.node[v, OUT], t.node[v + 1, OUT]):
+                e = t.out[i]
+                k = min(k, copy[t.into[e, TARGET], LATE_STAGE] - wrap[e])
+            copy[v, LATE_STAGE] = k
 
 
 @Kernel
@@ -106,11 +131,11 @@ def traffic(t: Tables, s: State) -> int:
     total = 0
     for i in range(len(s.stamp)):
         s.stamp[i] = -1
-    for f in range(len(t.flow_group)):
-        p, q = s.processor[t.flow_source[f]], s.processor[t.flow_target[f]]
-        if p != q and s.stamp[p * count + q] != t.flow_group[f]:
-            s.stamp[p * count + q] = t.flow_group[f]
-            total += t.flow_bytes[f]
+    for f in range(len(t.flow)):
+        p, q = s.copy[t.flow[f, SOURCE], PROCESSOR], s.copy[t.flow[f, TARGET], PROCESSOR]
+        if p != q and s.stamp[p * count + q] != t.flow[f, GROUP]:
+            s.stamp[p * count + q] = t.flow[f, GROUP]
+            total += t.flow[f, BYTES]
     return total
 
 
@@ -118,25 +143,25 @@ def traffic(t: Tables, s: State) -> int:
 def evaluate(t: Tables, s: State, byte: float) -> float:
     """Energy of the packing; ``byte``: what a byte of traffic costs, at sums of delays up to ``total[3]``."""
     stages(t, s)
-    period, copies = t.period, t.copies
-    stage, phase, processor = s.late_stage, s.phase, s.processor
+    period, copies, copy = t.period, t.copies, s.copy
     for i in range(len(s.need)):
         s.need[i] = 1
         s.late[i] = 1.0
-    for e in range(len(t.delay_source)):
-        u, v = t.delay_source[e], t.delay_target[e]
-        x = phase[u] + t.duration[u, processor[u]] + t.delay_lag[e] - phase[v]
-        if processor[u] != processor[v]:
-            x += t.delay_transfer[e]
-        w = stage[u] - stage[v]
+    for e in range(len(t.delay)):
+        u, v = t.delay[e, SOURCE], t.delay[e, TARGET]
+        p = copy[u, PROCESSOR]
+        x = copy[u, PHASE] + t.duration[u, p] + t.delay[e, LAG] - copy[v, PHASE]
+        if copy[v, PROCESSOR] != p:
+            x += t.delay[e, TRANSFER]
+        w = copy[u, LATE_STAGE] - copy[v, LATE_STAGE]
         while x > 0:
             x -= period
             w += 1
         while x <= -period:
             x += period
             w -= 1
-        w = w * copies + t.delay_offset[e]
-        i = t.delay_slot[e]
+        w = w * copies + t.delay[e, OFFSET]
+        i = t.delay[e, SLOT]
         s.need[i] = max(s.need[i], w)
         exact = w + copies * (x / period)
         s.late[i] = max(s.late[i], exact)
@@ -152,7 +177,7 @@ def evaluate(t: Tables, s: State, byte: float) -> float:
         energy += SMOOTH * late
         if delay > t.limit[layer]:
             energy += EXCESS * (delay - t.limit[layer])
-    for e in range(len(t.far_source)):
+    for e in range(len(t.far)):
         x = missed(t, s, e)
         if x > 0:
             energy += EXCESS * (1.0 + x / period)
@@ -163,3 +188,22 @@ def evaluate(t: Tables, s: State, byte: float) -> float:
         if total > s.total[3]:
             energy += EXCESS * (total - s.total[3])
     return energy + total
+
+
+@Kernel
+def accept(s: State) -> None:
+    """Make the trial's stages the current ones."""
+    for v in range(len(s.copy)):
+        s.copy[v, STAGE] = s.copy[v, LATE_STAGE]
+        s.copy[v, EARLY] = s.copy[v, EARLY_STAGE]
+
+
+@Kernel
+def record(s: State, energy: float) -> None:
+    """Keep the trial as the best."""
+    s.energy[1] = energy
+    s.total[2] = s.total[0]
+    for v in range(len(s.copy)):
+        s.copy[v, BEST_PROCESSOR] = s.copy[v, PROCESSOR]
+        s.copy[v, BEST_PHASE] = s.copy[v, PHASE]
+        s.copy[v, BEST_STAGE] = s.copy[v, LATE_STAGE]

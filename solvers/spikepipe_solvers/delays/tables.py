@@ -14,77 +14,59 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+#: Columns of all tables of edges, of edges to later iterations, of delay edges and of data movements.
+SOURCE, TARGET, LAG, TRANSFER = range(4)
+DISTANCE = 4
+SLOT, OFFSET = 4, 5
+GROUP, BYTES = 2, 3
+#: Columns of `Tables.node`.
+IN, OUT, RANK, ANCHORED = range(4)
+#: Columns of `State.copy`.
+PROCESSOR, PHASE, STAGE, EARLY, LATE_STAGE, EARLY_STAGE, LEAST_STAGE, KEPT_PHASE, BEST_PROCESSOR, BEST_PHASE, BEST_STAGE = range(11)
+
+
 class Tables(NamedTuple):
     """What stays the same during a search; N copies, P processors, numbered along a topological order.
 
-    ``duration`` (N, P), -1: impossible. Edges of distance 0 by target (``in_...``) and by source
-    (``out_...``; ``out_edge`` is the edge's place in the first list). Edges to later iterations:
-    ``far_...``. Delay edges between copies: ``delay_...``; with K copies, reader copy i' of update
-    copy i counts ``offset`` = i' - i and belongs to ``slot`` = layer * K + offset mod K. ``anchored``
-    (N,): sources of either, which go as early as they can while all others wait for their
-    readers. ``limit`` (layers,) largest delays. ``rank`` (N,) cycles from a copy's start to the end of the
-    iteration. ``flow_...``: data movements sorted by group; a group crosses once for each pair of
-    processors.
+    Few arrays with many columns, for numba takes long to compile functions of many arrays. ``duration``
+    (N, P), -1: impossible. ``node`` (N + 1, 4): where a copy's edges of distance 0 begin in ``into`` and in
+    ``out``; its rank, the cycles from its start to the end of the iteration; and whether it is anchored: a
+    source of an edge to a later iteration or of a delay edge, which goes as early as it can while all others
+    wait for their readers. ``into``: edges of distance 0 by target; ``out``: places in ``into``, by source.
+    ``far``: edges to later iterations. ``delay``: delay edges between copies; with K copies, reader copy i' of
+    update copy i counts offset = i' - i and belongs to slot = layer * K + offset mod K. ``limit`` (layers,)
+    largest delays. ``flow``: data movements sorted by group; a group crosses once for each pair of processors.
     """
 
     period: int
     copies: int
     duration: Ints
-    in_ptr: Ints
-    in_source: Ints
-    in_lag: Ints
-    in_transfer: Ints
-    out_ptr: Ints
-    out_target: Ints
-    out_edge: Ints
-    far_source: Ints
-    far_target: Ints
-    far_distance: Ints
-    far_lag: Ints
-    far_transfer: Ints
-    delay_source: Ints
-    delay_target: Ints
-    delay_slot: Ints
-    delay_offset: Ints
-    delay_lag: Ints
-    delay_transfer: Ints
-    anchored: NDArray[np.bool_]
+    node: Ints
+    into: Ints
+    out: Ints
+    far: Ints
+    delay: Ints
     limit: Ints
-    rank: Ints
-    flow_source: Ints
-    flow_target: Ints
-    flow_group: Ints
-    flow_bytes: Ints
+    flow: Ints
 
 
 class State(NamedTuple):
     """What a search changes; the circular sequence of each processor holds its copies of at least one cycle.
 
-    ``stage`` are the stages found by the last accepted evaluation (as late as the updates allow),
-    ``early`` those before copies were moved later, ``late_stage`` and ``early_stage`` those of the trial.
-    ``energy``: current and best. ``total``: sum of delays and bytes of the trial, sum of delays of the best
-    and the one that is good enough.
+    ``copy`` (N, columns): the stages are those of the last accepted evaluation (as late as the updates
+    allow), early ones those before copies were moved later; ``LATE_STAGE`` and ``EARLY_STAGE`` are those of the
+    trial. Rows of ``sequence`` beyond the processors': two that are kept for undoing, and a new order.
+    ``need`` and ``late``: delays of every slot, whole and exact. ``energy``: current and best. ``total``: sum of
+    delays and bytes of the trial, sum of delays of the best and the one that is good enough.
     """
 
-    processor: Ints
-    phase: Ints
-    load: Ints
+    copy: Ints
     sequence: Ints
     filled: Ints
-    stage: Ints
-    early: Ints
-    late_stage: Ints
-    early_stage: Ints
-    least_stage: Ints
+    load: Ints
     wrap: Ints
     need: Ints
     late: Floats
-    order: Ints
-    kept_sequence: Ints
-    kept_phase: Ints
-    best_processor: Ints
-    best_phase: Ints
-    best_stage: Ints
     stamp: Ints
     random: Ints
     energy: Floats
@@ -111,11 +93,11 @@ def make_tables(problem: Problem, period: int) -> tuple[Tables, Ints]:
     update, reader = np.tile(update, len(paid)), np.tile(reader, len(paid))
     offset = reader - update
     delay_source = position[instance.delay_source[row] * copies + update]
-    anchored = np.zeros(n, dtype=np.bool_)
-    anchored[delay_source] = True
-    anchored[position[instance.source[far]]] = True
+    anchored = np.zeros(n, dtype=np.int64)
+    anchored[delay_source] = 1
+    anchored[position[instance.source[far]]] = 1
 
-    duration = np.ascontiguousarray(instance.duration[order])
+    duration = np.array(instance.duration[order], order="C")
     least = instance.min_duration()[order]
     in_lag = instance.lag[inside]
     rank = least.copy()
@@ -127,37 +109,30 @@ def make_tables(problem: Problem, period: int) -> tuple[Tables, Ints]:
     flow = flows(problem, none, none)
     _, group = np.unique(np.stack([flow.tensor, flow.copy]), axis=1, return_inverse=True)
     by_group = np.argsort(group, kind="stable")
+    into = (source, target, in_lag, instance.transfer[inside])
+    later = (position[instance.source[far]], position[instance.target[far]], instance.lag[far], instance.transfer[far], instance.distance[far])
+    paid_edges = (delay_source, position[instance.delay_target[row] * copies + reader], instance.delay_lag[row], instance.delay_transfer[row])
+    slots = (np.repeat(layer, copies * copies) * copies + offset % copies, offset)
+    moves = (position[flow.source[by_group]], position[flow.target[by_group]], group[by_group], problem.tensor_bytes[flow.tensor[by_group]])
+    ends = np.arange(n + 1)
+    nodes = (np.searchsorted(target, ends), np.searchsorted(source[out_edge], ends), np.append(rank, 0), np.append(anchored, 0))
     tables = Tables(
         period=period,
         copies=copies,
         duration=duration,
-        in_ptr=np.searchsorted(target, np.arange(n + 1)),
-        in_source=source,
-        in_lag=in_lag,
-        in_transfer=instance.transfer[inside],
-        out_ptr=np.searchsorted(source[out_edge], np.arange(n + 1)),
-        out_target=target[out_edge],
-        out_edge=out_edge,
-        far_source=position[instance.source[far]],
-        far_target=position[instance.target[far]],
-        far_distance=instance.distance[far],
-        far_lag=instance.lag[far],
-        far_transfer=instance.transfer[far],
-        delay_source=delay_source,
-        delay_target=position[instance.delay_target[row] * copies + reader],
-        delay_slot=np.repeat(layer, copies * copies) * copies + offset % copies,
-        delay_offset=offset,
-        delay_lag=instance.delay_lag[row],
-        delay_transfer=instance.delay_transfer[row],
-        anchored=anchored,
-        limit=problem.delay_limits[layers],
-        rank=rank,
-        flow_source=position[flow.source[by_group]],
-        flow_target=position[flow.target[by_group]],
-        flow_group=group[by_group],
-        flow_bytes=problem.tensor_bytes[flow.tensor[by_group]],
+        node=_columns(*nodes),
+        into=_columns(*into),
+        out=out_edge.astype(np.int64),
+        far=_columns(*later),
+        delay=_columns(*paid_edges, *slots),
+        limit=np.array(problem.delay_limits[layers]),
+        flow=_columns(*moves),
     )
-    return tables._replace(**{name: np.array(value) for name, value in tables._asdict().items() if isinstance(value, np.ndarray)}), order
+    return tables, order
+
+
+def _columns(*columns: Ints) -> Ints:
+    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.int64)
 
 
 def make_state(tables: Tables, seed: int) -> State:
@@ -169,25 +144,13 @@ def make_state(tables: Tables, seed: int) -> State:
 
     slots = len(tables.limit) * tables.copies
     return State(
-        processor=zeros(n),
-        phase=zeros(n),
-        load=zeros(count),
-        sequence=zeros(count, n + 1),
+        copy=zeros(n, BEST_STAGE + 1),
+        sequence=zeros(count + 3, n + 1),
         filled=zeros(count),
-        stage=zeros(n),
-        early=zeros(n),
-        late_stage=zeros(n),
-        early_stage=zeros(n),
-        least_stage=zeros(n),
-        wrap=zeros(len(tables.in_source)),
+        load=zeros(count),
+        wrap=zeros(len(tables.into)),
         need=zeros(slots),
         late=np.zeros(slots),
-        order=zeros(n + 1),
-        kept_sequence=zeros(2, n + 1),
-        kept_phase=zeros(n),
-        best_processor=zeros(n),
-        best_phase=zeros(n),
-        best_stage=zeros(n),
         stamp=zeros(count * count),
         random=np.array([(seed * 2654435761 + 88172645) % 4294967291 + 1], dtype=np.int64),
         energy=np.zeros(2),

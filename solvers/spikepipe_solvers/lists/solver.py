@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -169,10 +169,11 @@ def schedule_of(found: Found) -> Schedule:
     return Schedule(processor=found[1].astype(np.int64), start=found[2])
 
 
-def list_schedules(problem: Problem, rules: Iterable[ListScheduling]) -> list[tuple[str, Schedule]]:
-    """(name, schedule) under each rule."""
+def list_schedules(problem: Problem, rules: Iterable[ListScheduling]) -> Iterator[tuple[str, Schedule]]:
+    """(name, schedule) under each rule, one at a time."""
     graph = graph_of(problem)
-    return [(rule.name, schedule_of(rule.run(graph))) for rule in rules]
+    for rule in rules:
+        yield rule.name, schedule_of(rule.run(graph))
 
 
 def list_schedule(problem: Problem, priority: Iterable[float]) -> Schedule:
