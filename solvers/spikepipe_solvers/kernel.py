@@ -80,4 +80,4 @@ class Kernel(Generic[P, R]):
         twin = FunctionType(self.function.__code__, {**self.function.__globals__, **space}, self.function.__name__)
         twin.__qualname__ = f"{self.function.__qualname__}_{self.digest}"
         twin.__module__ = self.function.__module__
-        return cast("Callable[P, R]", numba.njit(**options, **__import__("json").loads(__import__("os").environ.get("XO", "{}")))(twin))
+        return cast("Callable[P, R]", numba.njit(**options)(twin))

@@ -40,6 +40,8 @@ from spikepipe_solvers.kernel import Kernel
 SMOOTH = 0.4
 #: Energy of a delay beyond its limit, or of an edge to a later iteration that is missed, per period.
 EXCESS = 10.0
+#: Periods up to which repeated subtraction is faster than a division.
+FEW = 8
 #: How often the targets of edges to later iterations are moved on.
 MOVES = 8
 
@@ -52,7 +54,7 @@ def earliest(t: Tables, s: State) -> int:
     stage of its target must exceed its source's.
     """
     period, copy, wrap = t.period, s.copy, s.wrap
-    last = 0
+    last, most = 0, FEW * period
     for v in range(len(copy)):
         p = copy[v, PROCESSOR]
         if t.duration[v, p] == 0:
@@ -73,6 +75,9 @@ def earliest(t: Tables, s: State) -> int:
             if q != p:
                 x += t.into[e, TRANSFER]
             w = 0
+            if x > most or x < -most:
+                w = -(-x // period)
+                x -= w * period
             while x > 0:  # faster than a division: rarely more than two turns
                 x -= period
                 w += 1
@@ -144,6 +149,7 @@ def evaluate(t: Tables, s: State, byte: float) -> float:
     """Energy of the packing; ``byte``: what a byte of traffic costs, at sums of delays up to ``total[3]``."""
     stages(t, s)
     period, copies, copy = t.period, t.copies, s.copy
+    most = FEW * period
     for i in range(len(s.need)):
         s.need[i] = 1
         s.late[i] = 1.0
@@ -154,6 +160,10 @@ def evaluate(t: Tables, s: State, byte: float) -> float:
         if copy[v, PROCESSOR] != p:
             x += t.delay[e, TRANSFER]
         w = copy[u, LATE_STAGE] - copy[v, LATE_STAGE]
+        if x > most or x < -most:
+            turns = -(-x // period)
+            x -= turns * period
+            w += turns
         while x > 0:
             x -= period
             w += 1
