@@ -73,7 +73,7 @@ class Kernel(Generic[P, R]):
         """The same for callers that are compiled: without what calls from Python need, a third of the time to compile."""
         return self._twin(no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
-    def _twin(self, **options: bool) -> Callable[P, R]:
+    def _twin(self, **options: Any) -> Callable[P, R]:
         import numba
 
         space = {name: value.callee if isinstance(value, Kernel) else value for name, value in self._used.items()}

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import wraps
+from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from spikepipe_sched.problem import Problem
+
+T = TypeVar("T")
 
 AREA: Final = "area: work / processors"
 LONGEST: Final = "longest task"
@@ -32,3 +40,16 @@ class Bound:
 def best(*bounds: Bound) -> Bound:
     """The largest; the first of equals."""
     return max(bounds, key=lambda bound: bound.value)
+
+
+def once(function: Callable[[Problem], T]) -> Callable[[Problem], T]:
+    """Decorator: what depends on a problem alone is computed once in the problem's life."""
+    known: WeakKeyDictionary[Problem, T] = WeakKeyDictionary()
+
+    @wraps(function)
+    def remembered(problem: Problem) -> T:
+        if problem not in known:
+            known[problem] = function(problem)
+        return known[problem]
+
+    return remembered

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.bounds.bound import LAYER_LENGTH, LAYER_PATH, Bound
+from spikepipe_sched.bounds.bound import LAYER_LENGTH, LAYER_PATH, Bound, once
 from spikepipe_sched.bounds.heads import NEVER, Graph, machines, plain_waits, simple
 from spikepipe_sched.bounds.load import MOST_CELLS, load_length
 from spikepipe_sched.bounds.makespan import MOST_CHOICES, heads_and_tails, longest
@@ -51,6 +51,7 @@ def certain_lags(problem: Problem) -> tuple[Ints, Ints]:
     )
 
 
+@once
 def layer_paths(problem: Problem) -> Ints:
     """(layers,) Longest path from a reader of layer l's weights to U(l)'s result for that reader.
 
@@ -82,6 +83,7 @@ def layer_paths(problem: Problem) -> Ints:
                 if to_update[w] > -MAX_INT:
                     to_update[v] = max(to_update[v], duration[v] + lag + to_update[w])
         paths[layer] = max(int(paths[layer]), *(to_update[v] + lag for v, lag in starts if to_update[v] > -MAX_INT), 0)
+    paths.flags.writeable = False
     return paths
 
 
@@ -181,6 +183,7 @@ def layer_lengths(problem: Problem) -> Ints:
     return lengths
 
 
+@once
 def _measured(problem: Problem) -> list[tuple[Stretch, int]]:
     """The stretches and their lengths; none if there is too much to measure."""
     layers = len(np.unique(problem.instance.delay_layer))

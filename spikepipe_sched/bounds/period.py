@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.bounds.area import area_bound, sharing_bound
-from spikepipe_sched.bounds.bound import AREA, DELAY_LIMIT, LONGEST, RECURRENCE, SHARING, TRIVIAL, Bound, best
+from spikepipe_sched.bounds.bound import AREA, DELAY_LIMIT, LONGEST, RECURRENCE, SHARING, TRIVIAL, Bound, best, once
 from spikepipe_sched.bounds.delay import certain_lags, counted, layer_lengths
 from spikepipe_sched.problem import MAX_DISTANCE, MAX_INT
 
@@ -76,6 +76,7 @@ def delay_limit_bound(problem: Problem) -> int:
     return int((-(-problem.unroll * layer_lengths(problem) // problem.delay_limits)).max(initial=1))
 
 
+@once
 def period_bound(problem: Problem) -> Bound:
     """Best bound on the period (cycles per ``unroll`` iterations).
 

@@ -171,9 +171,9 @@ def test_a_longer_period_never_needs_more_delay(unroll: int) -> None:
 
 
 def test_very_large_problems_keep_to_the_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = training_problem(2, 2)
-    assert least_delay_bounds(problem, 4).tolist() == [7, 4]
+    assert least_delay_bounds(training_problem(2, 2), 4).tolist() == [7, 4]
     monkeypatch.setattr(delay_module, "MOST_CHOICES", 10)
+    problem = training_problem(2, 2)
     assert least_delay_bounds(problem, 4).tolist() == [5, 3]
     assert layer_lengths(problem).tolist() == layer_paths(problem).tolist()
 

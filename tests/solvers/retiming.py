@@ -61,5 +61,5 @@ def least_delay(problem: Problem, schedule: Schedule) -> int:
         bounds=[(0.0, 4.0 * n + 4.0)] * n + [(1.0, x) for x in upper],
         method="highs",
     )
-    assert solution.x is not None
+    assert solution.fun is not None
     return round(float(solution.fun))

@@ -46,7 +46,7 @@ MODULO_SHARE = 0.2
 #: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
 EACH_COPY_S = 0.02
 #: Copies up to which exact search gains on local search within minutes, where there is a local search.
-EXACT_UP_TO = 2000
+EXACT_UP_TO = 500
 #: Levels that only choose among schedules equal in what matters more: given up after so long without news.
 TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
