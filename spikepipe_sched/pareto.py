@@ -109,7 +109,7 @@ class _Claim:
 
 def pareto(
     problem: Problem,
-    objectives: Sequence[str] = ("period", "delay"),
+    objectives: Sequence[str] | None = None,
     *,
     time_limit_s: float = 120.0,
     points: int = 16,
@@ -123,7 +123,7 @@ def pareto(
     Parameters
     ----------
     objectives
-        The length (``period``, or ``makespan`` in finite mode), then ``delay`` or ``traffic``, and, of
+        ``period, delay`` (finite: ``makespan, traffic``) if not given. The length (``period``, or ``makespan`` in finite mode), then ``delay`` or ``traffic``, and, of
         a periodic problem, ``traffic`` as a third. The problem's own objective is not used, its limits are.
     time_limit_s
         Wall-clock seconds for all solves together.
@@ -139,7 +139,7 @@ def pareto(
         span, negative lags).
     """
     began = time.perf_counter()
-    objectives = tuple(objectives)
+    objectives = (("period", "delay") if problem.mode == "periodic" else ("makespan", "traffic")) if objectives is None else tuple(objectives)
     _validate(problem, objectives)
     require_whole("pareto", "points", points, 2)
     require(is_number(time_limit_s) and 0 < time_limit_s < math.inf, f"pareto: the time limit must be positive and finite, got {time_limit_s}")

@@ -271,7 +271,7 @@ def _validate_options(problem: Problem) -> None:
         require(level in known, f"problem: '{level}' is not an objective of {problem.mode} mode; choose from {', '.join(known)}")
     require(len(set(problem.objective)) == len(problem.objective), "problem: an objective is named twice")
     for layer, _ in problem.limits.layer_delay:
-        require(layer in problem.layers, f"limits: there is no layer '{layer}' to limit the delay of")
+        require(layer in problem.layers, f"limits: there is no layer '{layer}' to limit the delay of; there are {', '.join(problem.layers[:24]) or 'none'}")
 
 
 def _validate_processors(problem: Problem) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -89,10 +89,10 @@ class Result:
     then says why.
     """
 
-    problem: Problem
+    problem: Problem = field(repr=False)
     status: Status
-    schedule: Schedule | None
-    metrics: Metrics | None
+    schedule: Schedule | None = field(repr=False)
+    metrics: Metrics | None = field(repr=False)
     objectives: tuple[ObjectiveValue, ...]
     provenance: Provenance
     infeasibility: Infeasibility | None = None
@@ -134,6 +134,11 @@ class Result:
         from spikepipe_sched.schema import result_from_json
 
         return result_from_json(text)
+
+    def __str__(self) -> str:
+        from spikepipe_sched.export.summary import summary_lines
+
+        return "\n".join(summary_lines(self))
 
     def _repr_html_(self) -> str:
         from spikepipe_sched.export.html import result_to_html

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from spikepipe_sched.cut import contiguous_cut
 from spikepipe_sched.problem import Problem
@@ -24,3 +27,18 @@ def heuristic_schedules(problem: Problem) -> Iterator[tuple[str, Schedule]]:
     if problem.unroll == 1 and (cut := contiguous_cut(problem)) is not None:
         yield "stages", stage_schedule(problem, cut)
     yield from list_schedules(problem, [rule for rule in rules if not rule.large])
+
+
+def single(problem: Problem) -> Problem:
+    """The same problem with one iteration per period; limits per period are shared out."""
+    limits, k = problem.limits, problem.unroll
+    period = None if limits.period_cycles is None else max(1, limits.period_cycles // k)
+    traffic = None if limits.traffic_bytes is None else limits.traffic_bytes // k
+    return replace(problem, unroll=1, limits=replace(limits, period_cycles=period, traffic_bytes=traffic, span_cycles=None))
+
+
+def repeated(schedule: Schedule, k: int) -> Schedule:
+    """K iterations of a schedule as one period of k times its length: processors, delays and bytes per iteration stay."""
+    assert schedule.period is not None
+    later = np.tile(np.arange(k) * schedule.period, len(schedule.start))
+    return Schedule(processor=np.repeat(schedule.processor, k), start=np.repeat(schedule.start, k) + later, period=k * schedule.period)

@@ -81,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return complain(f"{error.filename}: {error.strerror}" if error.filename else error, 2)
         except KeyboardInterrupt:
             return complain("interrupted", 130)
+        except ImportError as error:
+            if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # a compiled module was being loaded
+                return complain("interrupted", 130)
+            raise
     return code
 
 

@@ -256,14 +256,15 @@ def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:
     return cast("tuple[Dataflow, Dataflow, Dataflow]", flows * (3 if len(flows) == 1 else 1))
 
 
-def build_problem(lowering: Lowering, job: Job, processors: int) -> Problem:
-    """Lower for so many processors, and compile."""
+def build_problem(lowering: Lowering, job: Job, processors: int | None) -> Problem:
+    """Lower for so many processors (the platform's own number if None), and compile."""
     from spikepipe_sched import Limits, Problem
     from spikepipe_sched.errors import require
 
     require(job.mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
     finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if job.mode == "finite" else {}
-    platform = _with_memory(lowering.platform.with_processors(processors), job.max_memory)
+    platform = lowering.platform if processors is None else lowering.platform.with_processors(processors)
+    platform = _with_memory(platform, job.max_memory)
     limits = Limits(
         period_cycles=job.max_period,
         makespan_cycles=job.max_makespan,

@@ -19,7 +19,7 @@ def pareto(
     network: str,
     /,
     *,
-    processors: Annotated[int, Parameter(alias="-P")] = 4,
+    processors: Annotated[int | None, Parameter(alias="-P")] = None,
     objectives: str | None = None,
     points: int = 16,
     solver: str = "auto",
@@ -42,7 +42,8 @@ def pareto(
     network
         Name of a library network, or a .toml, .nir or .onnx file.
     processors
-        Number of processors; the platform's list of processors is cut or repeated.
+        Number of processors, for which the platform's list is cut or repeated; the platform's own
+        number if not given (4 in the library).
     objectives
         period,delay (the default), period,traffic or period,delay,traffic; makespan,traffic in finite
         mode.
@@ -67,12 +68,13 @@ def pareto(
 
     require(job.objective is None, "pareto takes --objectives, not --objective")
     require(job.slack is None, "pareto shows what every longer period is worth; --slack belongs to solve and compare")
-    default = "period,delay" if job.mode == "periodic" else "makespan,traffic"
-    names = tuple(part.strip() for part in (default if objectives is None else objectives).split(","))
+    names = None if objectives is None else tuple(part.strip() for part in objectives.split(","))
     require_writable(output)
     problem = build_problem(read_lowering(network, training, costing), job, processors)
     with live_progress() as observer:
         front = run(problem, names, time_limit_s=time_limit, points=points, solver=solver, workers=workers, seed=seed, observer=observer)
+    if output is not None and front.points:
+        front.to_json(output)  # first of all: whoever reads the table may close the pipe
     print(front.to_json() if json else _text(front))
     if not front.points:
         reason = "interrupted before a schedule was found" if front.interrupted else "error: no feasible schedule found; 'solve' says why"
@@ -81,7 +83,6 @@ def pareto(
     if front.interrupted:
         print("interrupted: this is what was found so far", file=sys.stderr)
     if output is not None:
-        front.to_json(output)
         print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     return 0
 

@@ -19,7 +19,7 @@ def solve(
     network: str,
     /,
     *,
-    processors: Annotated[int, Parameter(alias="-P")] = 4,
+    processors: Annotated[int | None, Parameter(alias="-P")] = None,
     solver: str = "auto",
     training: Training = Training(),
     costing: Costing = Costing(),
@@ -39,7 +39,8 @@ def solve(
     network
         Name of a library network, or a .toml, .nir or .onnx file.
     processors
-        Number of processors; the platform's list of processors is cut or repeated.
+        Number of processors, for which the platform's list is cut or repeated; the platform's own
+        number if not given (4 in the library).
     solver
         Name of an installed solver; see the command solvers.
     require_gap
@@ -55,17 +56,19 @@ def solve(
     require_writable(output)
     problem = build_problem(read_lowering(network, training, costing), job, processors)
     result = run(problem, solver, job, effort)
+    nothing = result.schedule is None and result.provenance.interrupted
+    if output is not None and not nothing:
+        result.to_json(output)  # first of all: whoever reads the summary may close the pipe
     if json:
         print(result.to_json())
     else:
         from spikepipe_sched.export.summary import summary_lines
 
         print("\n".join(summary_lines(result)))
-    if result.schedule is None and result.provenance.interrupted:
+    if nothing:
         print("interrupted before a schedule was found" + (f"; {output} is left as it was" if output is not None else ""), file=sys.stderr)
         return 130
     if output is not None:
-        result.to_json(output)
         print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     return _verdict(result, threshold)
 

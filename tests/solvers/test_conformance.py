@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -10,6 +11,7 @@ from spikepipe_sched import Problem, Result, Status, check, metrics, solve, solv
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.recheck import recheck
 from spikepipe_sched.solver import load_solver
+from spikepipe_solvers.portfolio import repeated
 from tests.solvers.instances import INSTANCES
 
 LIMIT = 0.3
@@ -88,3 +90,18 @@ def test_infeasible_limits_are_proven_and_named() -> None:
     assert found.infeasibility is not None
     assert "period_cycles" in found.infeasibility.loosen
     assert result("cpsat", "tiny, too little memory").schedule is None
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_several_iterations_per_period_are_no_worse_than_one_repeated(k: int) -> None:
+    """A schedule of one iteration, repeated, is one of several: feasible, with the same delays, and where ``auto`` starts."""
+    one = solve(INSTANCES["tiny"](), "auto", deterministic_limit=1.0)
+    several = replace(one.problem, unroll=k)
+    assert one.schedule is not None
+    again = repeated(one.schedule, k)
+    assert check(several, again) == ()
+    assert metrics(several, again).delays == metrics(one.problem, one.schedule).delays
+    assert metrics(several, again).traffic_bytes == k * metrics(one.problem, one.schedule).traffic_bytes
+    found = solve(several, "auto", deterministic_limit=4.0)
+    assert found.objective is not None
+    assert found.objective <= metrics(several, again).length_cycles

@@ -35,7 +35,7 @@ from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.lists.improve import improve_makespan
 from spikepipe_solvers.modulo import modulo_schedules
 from spikepipe_solvers.neighbourhood import improve_by_neighbourhoods
-from spikepipe_solvers.portfolio import heuristic_schedules
+from spikepipe_solvers.portfolio import heuristic_schedules, repeated, single
 
 #: Copies up to which the whole model is all there is; its share of a level's time beyond, and the part of that time without news after which it is left.
 WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
@@ -43,6 +43,10 @@ WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
 HEURISTICS_SHARE = 0.4
 #: Share of the time that the heuristic ``modulo`` may take before the exact search.
 MODULO_SHARE = 0.2
+#: Share of a level's time for local search before the exact one, in a portfolio.
+LOCAL_SHARE = 0.4
+#: Share of the time for a schedule of one iteration per period, which repeated is one of several.
+SINGLE_SHARE = 0.4
 #: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
 EACH_COPY_S = 0.02
 #: Copies up to which exact search gains on local search within minutes, where there is a local search.
@@ -73,7 +77,8 @@ class Search(Incumbent):
         An interruption ends the search; what was found and proven until then counts.
         """
         try:
-            self._levels(local_search)
+            if not self.interrupted:
+                self._levels(local_search)
         except KeyboardInterrupt:
             self.interrupted = True
         return self._conclude()
@@ -343,6 +348,13 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
         search.offer(schedule, name)
         if clock.expired() and search.schedule is not None:
             break
+    if problem.unroll > 1:
+        one = Search(single(problem), search.clock.part(SINGLE_SHARE), search.seed, None, search.name)
+        warm_start(one, None, modulo=modulo)
+        one.run(LOCAL_SHARE if modulo else 0.0)
+        search.interrupted |= one.interrupted
+        if one.schedule is not None:
+            search.offer(repeated(one.schedule, problem.unroll), one.winner)
     if problem.mode == "periodic" and (modulo or limited or search.schedule is None):
         for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE, most_s=EACH_COPY_S * problem.instance.size), search.seed, search.observer):
             search.offer(schedule, "modulo")
