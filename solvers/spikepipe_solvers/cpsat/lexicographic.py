@@ -190,7 +190,8 @@ class Search(Incumbent):
         large = self.problem.instance.size > WHOLE
         huge = bool(local_search) and self.problem.instance.size > EXACT_UP_TO and _searched(level, ceilings)
         if local_search or "period" not in ceilings:
-            part = clock.part(1.0 if huge else max(DECODE_SHARE, local_search), most_s=EACH_COPY_S * self.problem.instance.size)
+            most_s = None if large else EACH_COPY_S * self.problem.instance.size
+            part = clock.part(1.0 if huge else max(DECODE_SHARE, local_search), most_s=most_s)
             self._improve(level, ceilings, period, part, self.seed)
         if self.proven(level) or huge:
             return
