@@ -178,8 +178,8 @@ CHOSEN = ("tiny", "tiny, unlike arrays", "tiny, delays at most 2", "tiny, finite
 @pytest.mark.parametrize("solver", [name for name in solver_names() if name not in ("auto", "cpsat")])
 def test_heuristics_respect_links(solver: str, name: str, sharing: str) -> None:
     problem = with_sharing(INSTANCES[name](), sharing)
-    if load_solver(solver).spec.supports(problem) is not None:
-        pytest.skip("not for this problem")
+    if (reason := load_solver(solver).spec.supports(problem)) is not None:
+        pytest.skip(f"{solver}: {reason}")
     found = solve(problem, solver, deterministic_limit=0.02, seed=1)
     assert recheck(found) == []
     if found.schedule is None:
