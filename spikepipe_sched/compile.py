@@ -23,7 +23,7 @@ def equal_processors(count: int, class_name: str = "processor") -> Platform:
     """``count`` equal processors with free communication, for graphs that bring their own cycles."""
     require(count >= 1, f"needs at least one processor, got {count}")
     array = SystolicArray(rows=1, cols=1)
-    link = Interconnect(latency_cycles=0, bandwidth_bytes_per_cycle=MAX_INT)
+    link = Interconnect(bandwidth_bytes_per_cycle=None)
     return Platform(name=f"{count} equal processors", classes={class_name: array}, processors=(class_name,) * count, interconnect=link, clock_hz=1)
 
 

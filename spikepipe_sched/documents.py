@@ -40,7 +40,8 @@ class InterconnectDocument(Document, frozen=True, omit_defaults=True):
     """Uniform links: sending b > 0 bytes takes latency + ceil(b / bandwidth) cycles."""
 
     latency_cycles: Annotated[Number, Meta(description="Time before the first byte arrives [cycles].")]
-    bandwidth_bytes_per_cycle: Annotated[Positive, Meta(description="Bytes a link carries in a cycle [bytes/cycle].")]
+    bandwidth_bytes_per_cycle: Annotated[Positive | None, Meta(description="Bytes a link carries in a cycle [bytes/cycle]; null: unlimited.")]
+    signal_latency_cycles: Annotated[Number, Meta(description="Time that an edge of 0 bytes takes between processors [cycles].")] = 0
     sharing: Annotated[
         Sharing,
         Meta(

@@ -18,6 +18,7 @@ from spikepipe_sched.errors import InputError
 from spikepipe_sched.order import ready_in_turn, topological_order
 
 if TYPE_CHECKING:
+    from spikepipe_sched.platform import Interconnect
     from spikepipe_sched.problem import Problem
 
 Ints = NDArray[np.int64]
@@ -85,6 +86,11 @@ def edge_bytes(problem: Problem) -> Ints:
     return total[edges.tensor_ptr[1:]] - total[edges.tensor_ptr[:-1]]
 
 
+def transfer_cycles(link: Interconnect, size: Ints) -> Ints:
+    """Cycles between the ends of edges of ``size`` bytes that lie on different processors."""
+    return np.where(size > 0, link.latency_cycles + link.holding_cycles(size), link.signal_latency_cycles)
+
+
 def expand(problem: Problem) -> Instance:
     """Write out the copies of a problem.
 
@@ -103,8 +109,7 @@ def expand(problem: Problem) -> Instance:
     copy = np.arange(len(task)) - first[task]
 
     size = edge_bytes(problem)
-    link = problem.interconnect
-    transfer = np.where(size > 0, link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle), 0)
+    transfer = transfer_cycles(problem.interconnect, size)
     fixed = np.flatnonzero(edges.delay_layer < 0)
     u, v, distance = edges.source[fixed], edges.target[fixed], edges.distance[fixed]
     columns: list[tuple[Ints, Ints, Ints, Ints]] = []  # source, target, distance, edge

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from spikepipe_sched.errors import InputError, is_whole, require, require_one_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
 
 #: Most processors of a platform made by `Platform.with_processors`.
 MAX_PROCESSORS: Final = 4096
@@ -110,11 +116,16 @@ class SystolicArray:
 class Interconnect:
     """Uniform links between processors.
 
-    Sending b > 0 bytes takes ``latency_cycles + ceil(b / bandwidth_bytes_per_cycle)`` cycles and
-    overlaps with computation.
+    Sending b > 0 bytes takes ``latency_cycles + ceil(b / bandwidth_bytes_per_cycle)`` cycles, an order
+    without bytes ``signal_latency_cycles``; both overlap with computation.
 
     Parameters
     ----------
+    bandwidth_bytes_per_cycle
+        None: unlimited, a transfer takes its latency.
+    signal_latency_cycles
+        Cycles between the ends of an edge of 0 bytes on two processors; other models of pipelines
+        know transfers by their latency alone.
     sharing
         What a transfer holds for its ceil(b / bandwidth) cycles (not during the latency), one
         transfer at a time: nothing (``none``, transfers never wait for each other), the one medium
@@ -123,13 +134,22 @@ class Interconnect:
     """
 
     latency_cycles: int = 0
-    bandwidth_bytes_per_cycle: int = 64
+    bandwidth_bytes_per_cycle: int | None = 64
+    signal_latency_cycles: int = 0
     sharing: Sharing = "none"
 
     def __post_init__(self) -> None:
         require_one_of("interconnect", "sharing", self.sharing, SHARINGS)
-        require(self.latency_cycles >= 0, f"interconnect: latency_cycles must not be negative, got {self.latency_cycles}")
-        require(self.bandwidth_bytes_per_cycle >= 1, f"interconnect: bandwidth_bytes_per_cycle must be at least 1, got {self.bandwidth_bytes_per_cycle}")
+        for field in ("latency_cycles", "signal_latency_cycles"):
+            require(getattr(self, field) >= 0, f"interconnect: {field} must not be negative, got {getattr(self, field)}")
+        bandwidth = self.bandwidth_bytes_per_cycle
+        require(bandwidth is None or bandwidth >= 1, f"interconnect: bandwidth_bytes_per_cycle must be at least 1, got {bandwidth}")
+        timed = bandwidth is not None and self.signal_latency_cycles == 0
+        require(self.sharing == "none" or timed, f"interconnect: shared links (sharing='{self.sharing}') need a bandwidth, and no signal latency")
+
+    def holding_cycles(self, size: Ints) -> Ints:
+        """Cycles for which sending ``size`` bytes (any shape) holds a link: ceil(b / bandwidth)."""
+        return 0 * size if self.bandwidth_bytes_per_cycle is None else -(-size // self.bandwidth_bytes_per_cycle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

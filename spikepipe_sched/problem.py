@@ -284,8 +284,9 @@ def _validate_processors(problem: Problem) -> None:
         require(processor.processing_elements >= 1, f"problem: processor '{processor.name}' needs at least one processing element")
         require(processor.memory_bytes is None or processor.memory_bytes >= 1, f"problem: memory_bytes of processor '{processor.name}' must be at least 1")
     require(link.sharing == "none" or problem.unroll == 1, f"problem: shared links (sharing='{link.sharing}') need unroll=1, got {problem.unroll}")
-    for name, value in (("latency_cycles", link.latency_cycles), ("bandwidth_bytes_per_cycle", link.bandwidth_bytes_per_cycle)):
-        require(value <= MAX_INT, f"problem: the interconnect's {name} must be at most {MAX_INT}, got {value}")
+    for name in ("latency_cycles", "bandwidth_bytes_per_cycle", "signal_latency_cycles"):
+        value = getattr(link, name)
+        require(value is None or value <= MAX_INT, f"problem: the interconnect's {name} must be at most {MAX_INT}, got {value}")
 
 
 def _validate_tasks(problem: Problem) -> None:

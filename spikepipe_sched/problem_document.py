@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Final, cast
+
+import msgspec
 
 from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.documents import (
@@ -86,7 +89,7 @@ def problem_document(problem: Problem) -> ProblemDocument:
             ProcessorDocument(name=p.name, kind=problem.classes[p.kind], processing_elements=p.processing_elements, memory_bytes=p.memory_bytes)
             for p in problem.processors
         ),
-        interconnect=InterconnectDocument(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle, sharing=link.sharing),
+        interconnect=InterconnectDocument(**asdict(link)),
         tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, numbers(problem.tensor_bytes), strict=True)),
         tasks=_task_documents(problem),
         edges=_edge_documents(problem),
@@ -178,7 +181,7 @@ def problem_from_document(document: ProblemDocument, path: str = "$.problem") ->
             tensor_bytes=ints([tensor.bytes for tensor in document.tensors]),
             classes=document.classes,
             processors=processors,
-            interconnect=Interconnect(latency_cycles=link.latency_cycles, bandwidth_bytes_per_cycle=link.bandwidth_bytes_per_cycle, sharing=link.sharing),
+            interconnect=Interconnect(**msgspec.structs.asdict(link)),
             unroll=document.unroll,
             micro_batches=document.micro_batches,
             weights=document.weights,

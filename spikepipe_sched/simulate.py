@@ -163,13 +163,15 @@ class _System:
         self.outgoing: list[list[tuple[int, int, int]]] = [[] for _ in self.length]
         self.lanes: list[list[tuple[int, int]]] = []
         self.back: list[list[int]] = [[] for _ in self.length]
-        apart = processor[rows.source] != processor[rows.target]
+        sent_anyway = np.zeros(len(rows.source), dtype=bool)  # over shared links the transfers bring it; the edge itself still waits for the task
+        if sent is not None:
+            sent_anyway[flow.dependence[sent.carrier >= 0]] = True
+        apart = (processor[rows.source] != processor[rows.target]) & ~sent_anyway
         early = np.flatnonzero(rows.lag < -duration[rows.source])
         if early.size:
             u, v = (copy_name(problem, int(x[early[0]])) for x in (rows.source, rows.target))
             raise InputError(f"simulate: the edge '{u}' -> '{v}' has its result before '{u}' starts; a run that is not timed in advance cannot know when")
-        # Over shared links the transfers bring what crosses; the edge itself still waits for the task.
-        after = rows.lag + np.where(apart & none, rows.transfer, 0)
+        after = rows.lag + np.where(apart, rows.transfer, 0)
         for edge in zip(*(a.tolist() for a in (rows.source, rows.target, rows.distance, after)), strict=True):
             self._wait(*edge)
         held: list[list[int]] = []

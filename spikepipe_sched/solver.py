@@ -76,7 +76,17 @@ Observer = Callable[[Progress], None]
 class SolverSpec:
     """What a solver is, and what it can take.
 
-    ``supports`` returns None, or the reason why the solver cannot take a problem.
+    Parameters
+    ----------
+    summary, source
+        One line; a DOI or arXiv number.
+    exact
+        Whether it may prove optima.
+    supports
+        Returns None, or the reason why the solver cannot take a problem.
+    optimises, ignores
+        What its decisions are made for, and what of the problem they do not look at: for whoever
+        compares solvers. Limits that it ignores are checked all the same.
     """
 
     name: str
@@ -85,6 +95,8 @@ class SolverSpec:
     exact: bool
     modes: tuple[str, ...]
     supports: Callable[[Problem], str | None]
+    optimises: str = ""
+    ignores: str = ""
 
 
 @runtime_checkable

@@ -132,7 +132,7 @@ def traffic_bytes(problem: Problem, flow: Flows, processor: Ints) -> int:
 def link_loads(problem: Problem, flow: Flows, processor: Ints, length_cycles: int) -> tuple[tuple[str, str, float], ...]:
     """(from, to, load): cycles the link's transfers take, ceil(bytes / bandwidth) each, / length (at least 1)."""
     tensor, sender, receiver = crossings(flow, processor)
-    cycles = -(-problem.tensor_bytes[tensor] // problem.interconnect.bandwidth_bytes_per_cycle)
+    cycles = problem.interconnect.holding_cycles(problem.tensor_bytes[tensor])
     count = len(problem.processors)
     links, which = np.unique(sender * count + receiver, return_inverse=True)  # few of the P^2 links are used
     load: list[float] = np.bincount(which, weights=cycles, minlength=len(links)).tolist()

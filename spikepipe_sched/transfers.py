@@ -42,7 +42,7 @@ class Transfers:
     """All transfers of a placement, t of them, sorted by tensor, copy, sender and receiver.
 
     ``tensor``, ``copy``, ``sender``, ``receiver`` (t,); ``cycles`` (t,) how long each holds its
-    links, at least 1; ``flow`` what is sent to whom, ``carrier`` (f,) the transfer of each row of it,
+    links; ``flow`` what is sent to whom, ``carrier`` (f,) the transfer of each row of it,
     -1 where nothing is sent.
     """
 
@@ -89,7 +89,7 @@ def transfers(problem: Problem, processor: Ints, flow: Flows | None = None) -> T
     keys, inverse = distinct(flow.tensor[sent], flow.copy[sent], sender[sent], receiver[sent])
     carrier = np.full(len(flow.tensor), -1, dtype=np.int64)
     carrier[sent] = inverse
-    cycles = -(-problem.tensor_bytes[keys[0]] // problem.interconnect.bandwidth_bytes_per_cycle)
+    cycles = problem.interconnect.holding_cycles(problem.tensor_bytes[keys[0]])
     return Transfers(tensor=keys[0], copy=keys[1], sender=keys[2], receiver=keys[3], cycles=cycles, flow=flow, carrier=carrier)
 
 

@@ -94,7 +94,11 @@ class Oracle:
             u, v, d = int(problem.edges.source[e]), int(problem.edges.target[e]), int(problem.edges.distance[e])
             tensors = problem.edges.tensor[problem.edges.tensor_ptr[e] : problem.edges.tensor_ptr[e + 1]].tolist()
             size = sum(int(problem.tensor_bytes[t]) for t in tensors)
-            transfer = link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle) if size else 0
+            transfer = (
+                link.latency_cycles + (-(-size // link.bandwidth_bytes_per_cycle) if link.bandwidth_bytes_per_cycle else 0)
+                if size
+                else link.signal_latency_cycles
+            )
             delayed = int(problem.edges.delay_layer[e]) >= 0
             if delayed and self.periodic:
                 self.delayed.append((u, v, tasks.kinds[v] == "F", transfer, tensors))

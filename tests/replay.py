@@ -62,7 +62,9 @@ class Replay:
     def transfer(self, edge: int) -> int:
         """Cycles to send what the edge carries."""
         size, link = sum(int(self.problem.tensor_bytes[t]) for t in self.tensors(edge)), self.problem.interconnect
-        return link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle) if size else 0
+        if not size:
+            return link.signal_latency_cycles
+        return link.latency_cycles + (-(-size // link.bandwidth_bytes_per_cycle) if link.bandwidth_bytes_per_cycle else 0)
 
     def tensors(self, edge: int) -> list[int]:
         """What the edge carries."""

@@ -23,7 +23,8 @@ SHARINGS = ("bus", "ports", "pairs")
 
 
 def with_sharing(problem: Problem, sharing: str, **changes: Any) -> Problem:
-    return replace(problem, interconnect=replace(problem.interconnect, sharing=sharing, **changes))
+    finite = {"bandwidth_bytes_per_cycle": problem.interconnect.bandwidth_bytes_per_cycle or 1}
+    return replace(problem, interconnect=replace(problem.interconnect, **({"sharing": sharing} | finite | changes)))
 
 
 def shared_problem(sharing: str, edges: dict[tuple[str, str], dict[str, Any]], *, processors: int = 4, **options: Any) -> Problem:

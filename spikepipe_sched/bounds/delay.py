@@ -22,7 +22,7 @@ from spikepipe_sched.bounds.bound import LAYER_LENGTH, LAYER_PATH, Bound, once
 from spikepipe_sched.bounds.heads import NEVER, Graph, machines, plain_waits, simple
 from spikepipe_sched.bounds.load import MOST_CELLS, load_length
 from spikepipe_sched.bounds.makespan import MOST_CHOICES, heads_and_tails, longest
-from spikepipe_sched.instance import edge_bytes
+from spikepipe_sched.instance import edge_bytes, transfer_cycles
 from spikepipe_sched.problem import MAX_INT
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def _task_graph(problem: Problem) -> Graph:
     """The tasks of one iteration and their edges of distance 0."""
     tasks, edges, instance, (kinds, counts) = problem.tasks, problem.edges, problem.instance, machines(problem)
     inside = np.flatnonzero((edges.distance == 0) & (edges.delay_layer < 0))
-    size, link = edge_bytes(problem)[inside], problem.interconnect
-    transfer = np.where(size > 0, link.latency_cycles + -(-size // link.bandwidth_bytes_per_cycle), 0)
+    transfer = transfer_cycles(problem.interconnect, edge_bytes(problem)[inside])
     source, target, lag, apart = simple(edges.source[inside], edges.target[inside], edges.lag[inside], transfer)
     return Graph(
         order=instance.task[instance.order[instance.copy[instance.order] == 0]],

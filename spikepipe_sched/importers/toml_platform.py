@@ -52,6 +52,7 @@ class Links(Struct, forbid_unknown_fields=True, kw_only=True):
 
     latency_cycles: Natural
     bandwidth_bytes_per_cycle: Count
+    signal_latency_cycles: Natural = 0
     sharing: Sharing = "none"
 
 

@@ -24,7 +24,7 @@ SHARINGS = ("bus", "ports", "pairs")
 
 
 def with_sharing(problem: Problem, sharing: str) -> Problem:
-    return replace(problem, interconnect=replace(problem.interconnect, sharing=sharing))
+    return replace(problem, interconnect=replace(problem.interconnect, sharing=sharing, bandwidth_bytes_per_cycle=problem.interconnect.bandwidth_bytes_per_cycle or 1))
 
 
 # -- lanes -------------------------------------------------------------------------------------------
