@@ -282,7 +282,8 @@ def _validate_processors(problem: Problem) -> None:
     for processor in problem.processors:
         require(0 <= processor.kind < c, f"problem: processor '{processor.name}' has an unknown class")
         require(processor.processing_elements >= 1, f"problem: processor '{processor.name}' needs at least one processing element")
-        require(processor.memory_bytes is None or processor.memory_bytes >= 1, f"problem: memory_bytes of processor '{processor.name}' must be at least 1")
+        size = processor.memory_bytes  # all tensors of a problem have at most 2^60 bytes
+        require(size is None or 1 <= size <= 2**60, f"problem: memory_bytes of processor '{processor.name}' must be between 1 and 2^60")
     require(link.sharing == "none" or problem.unroll == 1, f"problem: shared links (sharing='{link.sharing}') need unroll=1, got {problem.unroll}")
     for name in ("latency_cycles", "bandwidth_bytes_per_cycle", "signal_latency_cycles"):
         value = getattr(link, name)

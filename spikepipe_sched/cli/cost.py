@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.cli.options import Costing, JsonFlag, Training, read_lowering, read_platform
+from spikepipe_sched.cli.options import Costing, JsonFlag, Training, given
 from spikepipe_sched.cli.output import require_writable, table, to_json
+from spikepipe_sched.cli.source import read_lowering, read_platform
 from spikepipe_sched.errors import require
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.platform import Platform, SystolicArray
 
 #: Options that mean something to a topology file, which holds products and no layers to be trained.
-_FOR_TOPOLOGIES: Final = ("platform", "array", "dataflow", "timing", "stalls")
+_FOR_TOPOLOGIES: Final = ("--platform", "--array", "--dataflow", "--timing", "--stalls")
 
 
 def cost(
@@ -79,8 +80,7 @@ def _topology(file: str, training: Training, costing: Costing) -> tuple[Platform
     from spikepipe_sched.export.costs import topology_table
     from spikepipe_sched.importers.topology import read_topology
 
-    given = [field for options in (training, costing) for field in fields(options) if getattr(options, field.name) != field.default]
-    wrong = [f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}" for field in given if field.name not in _FOR_TOPOLOGIES]
+    wrong = [option for option in given(training, costing) if option not in _FOR_TOPOLOGIES]
     require(not wrong, f"{file}: a topology holds products of fixed sizes, to which {', '.join(wrong)} cannot apply")
     platform = read_platform(training)
     return platform, topology_table(read_topology(file), platform, CostModel(timing=costing.timing, stalls=costing.stalls, vector=False))

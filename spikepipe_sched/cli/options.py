@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
-
-if TYPE_CHECKING:
-    from spikepipe_sched.cost import CostModel
-    from spikepipe_sched.lower import Split, TaskGraph
-    from spikepipe_sched.network import Network
-    from spikepipe_sched.platform import Dataflow, Platform
-    from spikepipe_sched.problem import Problem
-    from spikepipe_sched.training import TrainingSetup
 
 JsonFlag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
@@ -22,7 +14,7 @@ JsonFlag = Annotated[bool, Parameter(negative=(), show_default=False)]
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What is trained, how, and on what.
+    """What is trained, how, and on what; nothing of this applies to task graphs.
 
     Parameters
     ----------
@@ -70,7 +62,7 @@ class Training:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costing:
-    """What the cycles of a task are made of.
+    """What the cycles of a task are made of; task graphs bring their own.
 
     Parameters
     ----------
@@ -108,14 +100,17 @@ class Job:
     Parameters
     ----------
     mode
-        periodic: delayed gradients, iterations overlap; finite: synchronous, one update at the end.
+        periodic: delayed gradients, iterations overlap; finite: synchronous, one update at the end. If
+        not given: periodic for networks and modulo graphs, finite for other task graphs.
     micro_batches
-        Micro-batches of a finite schedule; 8 if not given.
+        Micro-batches of a finite schedule. If not given: 8 of a network, what a pipeline file says, 1 of
+        other task graphs.
     weights
         Weights the backward pass uses: those of its forward pass (stash), or the latest.
     objective
         Objectives in order of importance, comma-separated: period, delay, traffic, memory
-        (periodic) or makespan, traffic, memory (finite); all of these in this order if not given.
+        (periodic) or makespan, traffic, memory (finite); if not given, all of these in this order, of
+        a task graph the first alone.
     max_period
         Largest period allowed [cycles]; under --unroll of all its iterations together.
     max_makespan
@@ -134,12 +129,23 @@ class Job:
         Largest time from an iteration's first start to its last result [cycles]; under --unroll of all
         iterations of a period, in finite mode of the whole run.
     max_memory
-        Memory of every processor [bytes], in place of the platform's own.
+        Memory of every processor [bytes; activations of whole stages in a pipeline file], in place of
+        the platform's own.
     unroll
         Iterations per period: each task has so many copies, which may run on different processors.
+    resources
+        File with the resources of a modulo graph (.graphml): .xml.
+    transfer
+        Pipeline files: latency of what crosses between processors, in the file's unit of time.
+    placement
+        Pipeline files: stage s on processor s (stages), chunk i on processor i modulo their number
+        (interleaved), there and back (v), or any task anywhere (free).
+    chunks
+        Pipeline files: equal parts that each stage is cut into; a cycle is then 1 / chunks of the
+        file's unit of time.
     """
 
-    mode: Literal["periodic", "finite"] = "periodic"
+    mode: Literal["periodic", "finite"] | None = None
     micro_batches: int | None = None
     weights: Literal["stash", "latest"] = "stash"
     objective: str | None = None
@@ -152,6 +158,10 @@ class Job:
     max_span: int | None = None
     max_memory: int | None = None
     unroll: int = 1
+    resources: Path | None = None
+    transfer: int | None = None
+    placement: Literal["stages", "interleaved", "v", "free"] | None = None
+    chunks: int | None = None
 
 
 @Parameter(name="*")
@@ -178,137 +188,10 @@ class Effort:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lowering:
-    """The arguments of `spikepipe_sched.lower`, read from files and options."""
-
-    network: Network
-    setup: TrainingSetup
-    platform: Platform
-    cost: CostModel
-    splits: tuple[Split, ...]
-
-    def graph(self) -> TaskGraph:
-        """The task graph."""
-        from spikepipe_sched import lower
-
-        return lower(self.network, self.setup, self.platform, cost=self.cost, splits=self.splits)
-
-
-def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
-    """Load the network and the platform, and turn options into core objects."""
-    from spikepipe_sched import CostModel, TrainingSetup, load_network
-    from spikepipe_sched.importers import DEFAULT_TIME_STEPS
-    from spikepipe_sched.training import default_windows
-
-    if training.time_steps is None and network.lower().endswith(".nir"):
-        print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
-    loaded = load_network(network, time_steps=training.time_steps, input_shape=_shape(training.input_shape))
-    setup = TrainingSetup(
-        batch=training.batch,
-        windows=default_windows(loaded) if training.windows is None else training.windows,
-        dgrad=training.dgrad,
-        membrane=training.membrane,
-        bptt_steps=training.bptt_steps,
-        spike_rate=costing.spike_rate,
-        error_density=costing.error_density,
-    )
-    model = CostModel(timing=costing.timing, stalls=costing.stalls, sparsity=costing.sparsity, time_batching=costing.time_batching, vector=costing.vector)
-    return Lowering(network=loaded, setup=setup, platform=read_platform(training), cost=model, splits=_splits(training.split))
-
-
-def read_platform(training: Training) -> Platform:
-    """Load the platform, with other arrays or dataflows where the options say so."""
-    from spikepipe_sched import load_platform
-
-    platform = load_platform(training.platform)
-    classes, processors = platform.classes, platform.processors
-    if training.array is not None:
-        rows, cols = _array_size(training.array)
-        name = f"{rows}x{cols}"
-        first = classes[processors[0]]
-        lanes = max(1, first.lanes * cols // first.cols)
-        classes, processors = {name: replace(first, rows=rows, cols=cols, lanes=lanes)}, (name,) * len(processors)
-        platform = replace(platform, name=f"{platform.name} with {name} arrays")
-    if training.dataflow is not None:
-        flows = _dataflows(training.dataflow)
-        classes = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes.items()}
-    return replace(platform, classes=classes, processors=processors)
-
-
-def _array_size(text: str) -> tuple[int, int]:
-    """``32x16``: rows and columns."""
-    from spikepipe_sched.errors import InputError
-
-    rows, _, cols = text.lower().partition("x")
-    if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in (rows, cols)):
-        raise InputError(f"--array takes ROWSxCOLUMNS such as 32x32, with 1 to 999999 of each, not '{text}'")
-    return int(rows), int(cols)
-
-
-def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:
-    """One for all passes, or one each for F, B and W."""
-    from spikepipe_sched.errors import require
-
-    flows = tuple(part.strip() for part in text.lower().split(","))
-    known = len(flows) in (1, 3) and all(flow in ("os", "ws", "is", "auto") for flow in flows)
-    require(known, f"--dataflow takes os, ws, is or auto, once or for F, B and W (ws,ws,os), not '{text}'")
-    return cast("tuple[Dataflow, Dataflow, Dataflow]", flows * (3 if len(flows) == 1 else 1))
-
-
-def build_problem(lowering: Lowering, job: Job, processors: int | None) -> Problem:
-    """Lower for so many processors (the platform's own number if None), and compile."""
-    from spikepipe_sched import Limits, Problem
-    from spikepipe_sched.errors import require
-
-    require(job.mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
-    finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if job.mode == "finite" else {}
-    platform = lowering.platform if processors is None else lowering.platform.with_processors(processors)
-    platform = _with_memory(platform, job.max_memory)
-    limits = Limits(
-        period_cycles=job.max_period,
-        makespan_cycles=job.max_makespan,
-        delay=job.max_delay,
-        layer_delay=_layer_delays(job.max_layer_delay),
-        traffic_bytes=job.max_traffic,
-        span_cycles=job.max_span,
-    )
-    objective = tuple(part.strip() for part in job.objective.split(",")) if job.objective is not None else ()
-    graph = replace(lowering, platform=platform).graph()
-    return Problem.from_graph(graph, platform, mode=job.mode, weights=job.weights, unroll=job.unroll, objective=objective, limits=limits, **finite)
-
-
-def _layer_delays(text: str | None) -> tuple[tuple[str, int], ...]:
-    """``LAYER=DELAY``, comma-separated."""
-    from spikepipe_sched.errors import InputError
-
-    limits: list[tuple[str, int]] = []
-    for part in text.split(",") if text is not None else ():
-        layer, equals, delay = (word.strip() for word in part.rpartition("="))
-        if not (layer and equals and _countable(delay)):
-            raise InputError(f"--max-layer-delay takes LAYER=DELAY such as conv1=2,fc1=4, not '{part.strip()}'")
-        limits.append((layer, int(delay)))
-    return tuple(limits)
-
-
-def _countable(text: str) -> bool:
-    """Whether ``text`` is a whole number that is not absurdly long: `int` refuses thousands of digits."""
-    return text.isascii() and text.isdecimal() and len(text) <= 18
-
-
-def _splits(text: str | None) -> tuple[Split, ...]:
-    """``[LAYER.]KIND:AXIS:PARTS``, comma-separated."""
-    from spikepipe_sched import Split
-    from spikepipe_sched.errors import InputError
-
-    splits: list[Split] = []
-    for part in text.split(",") if text is not None else ():
-        where, *rest = part.strip().split(":")
-        layer, _, kind = where.rpartition(".")
-        if len(rest) != 2 or not _countable(rest[1]):
-            raise InputError(f"--split takes [LAYER.]KIND:AXIS:PARTS such as W:k:2 or fc1.F:n:4, not '{part.strip()}'")
-        splits.append(Split(kind=kind, axis=rest[0], parts=int(rest[1]), layer=layer))  # pyright: ignore[reportArgumentType]  (checked by Split)
-    return tuple(splits)
+def given(*groups: Training | Costing | Job) -> list[str]:
+    """The options that differ from their defaults, as they are typed."""
+    changed = [field for group in groups for field in fields(group) if getattr(group, field.name) != field.default]
+    return [f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}" for field in changed]
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:
@@ -348,13 +231,3 @@ def parse_share(text: str, option: str) -> float:
     if not 0 <= value < float("inf"):
         raise InputError(f"{option} takes a fraction or a percentage such as 0.01 or 1%, not '{text}'")
     return value
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    return None if text is None else numbers(text, "--input-shape")
-
-
-def _with_memory(platform: Platform, memory_bytes: int | None) -> Platform:
-    if memory_bytes is None:
-        return platform
-    return replace(platform, classes={name: replace(array, memory_bytes=memory_bytes) for name, array in platform.classes.items()})

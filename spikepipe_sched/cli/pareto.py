@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Costing, Job, JsonFlag, Training, build_problem, read_lowering
+from spikepipe_sched.cli.options import Costing, Job, JsonFlag, Training
 from spikepipe_sched.cli.output import require_writable, table
+from spikepipe_sched.cli.source import read_source
 
 if TYPE_CHECKING:
     from spikepipe_sched.pareto import Front, FrontPoint
@@ -40,10 +41,11 @@ def pareto(
     Parameters
     ----------
     network
-        Name of a library network, or a .toml, .nir or .onnx file.
+        Name of a library network, a .toml, .nir or .onnx file, or a task graph: .stg, .dot (.gv),
+        .graphml, or a pipeline .toml (FILE#TABLE for one of several tables).
     processors
-        Number of processors, for which the platform's list is cut or repeated; the platform's own
-        number if not given (4 in the library).
+        Number of processors, for which the platform's list is cut or repeated. If not given: the
+        platform's own number (4 in the library), or the task graph's.
     objectives
         period,delay (the default), period,traffic or period,delay,traffic; makespan,traffic in finite
         mode.
@@ -70,7 +72,7 @@ def pareto(
     require(job.slack is None, "pareto shows what every longer period is worth; --slack belongs to solve and compare")
     names = None if objectives is None else tuple(part.strip() for part in objectives.split(","))
     require_writable(output)
-    problem = build_problem(read_lowering(network, training, costing), job, processors)
+    problem = read_source(network, training, costing, job).problem(job, processors)
     with live_progress() as observer:
         front = run(problem, names, time_limit_s=time_limit, points=points, solver=solver, workers=workers, seed=seed, observer=observer)
     if output is not None and front.points:

@@ -9,9 +9,10 @@ from spikepipe_sched.cli.options import Effort, Job, parse_share
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
+    from spikepipe_sched.solver import Solver
 
 
-def run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str = "") -> Result:
+def run(problem: Problem, solver: str | Solver, job: Job, effort: Effort, prefix: str = "") -> Result:
     """The result of a solver, with live progress; under ``--slack`` of its second search, both within the limits of one."""
     from spikepipe_sched import solve
     from spikepipe_sched.cli.progress import live_progress

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, parse_share, read_lowering
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, parse_share
 from spikepipe_sched.cli.output import require_writable
+from spikepipe_sched.cli.source import read_source
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -37,10 +38,11 @@ def solve(
     Parameters
     ----------
     network
-        Name of a library network, or a .toml, .nir or .onnx file.
+        Name of a library network, a .toml, .nir or .onnx file, or a task graph: .stg, .dot (.gv),
+        .graphml, or a pipeline .toml (FILE#TABLE for one of several tables).
     processors
-        Number of processors, for which the platform's list is cut or repeated; the platform's own
-        number if not given (4 in the library).
+        Number of processors, for which the platform's list is cut or repeated. If not given: the
+        platform's own number (4 in the library), or the task graph's.
     solver
         Name of an installed solver; see the command solvers.
     require_gap
@@ -54,7 +56,7 @@ def solve(
 
     threshold = None if require_gap is None else parse_share(require_gap, "--require-gap")
     require_writable(output)
-    problem = build_problem(read_lowering(network, training, costing), job, processors)
+    problem = read_source(network, training, costing, job).problem(job, processors)
     result = run(problem, solver, job, effort)
     nothing = result.schedule is None and result.provenance.interrupted
     if output is not None and not nothing:

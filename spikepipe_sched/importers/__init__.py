@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from spikepipe_sched.network import Network
     from spikepipe_sched.platform import Platform
 
-__all__ = ["DEFAULT_TIME_STEPS", "LibraryEntry", "RepairWarning", "list_networks", "list_platforms", "load_network", "load_platform"]
+__all__ = ["DEFAULT_TIME_STEPS", "GRAPH_SUFFIXES", "LibraryEntry", "RepairWarning", "list_networks", "list_platforms", "load_network", "load_platform"]
 
 #: Time steps of a network whose file names none: NIR graphs are continuous in time.
 DEFAULT_TIME_STEPS: Final = 32
+#: Suffixes of files that hold a task graph and no network; see `spikepipe_sched.readers`.
+GRAPH_SUFFIXES: Final = (".stg", ".dot", ".gv", ".graphml")
 
 
 def load_network(source: str | os.PathLike[str], *, time_steps: int | None = None, input_shape: tuple[int, ...] | None = None) -> Network:
@@ -97,5 +99,10 @@ def _file(source: str | os.PathLike[str], folder: str, suffixes: tuple[str, ...]
         require(path.is_file(), f"{text}: there is no such file")
         return path
     if suffix or len(path.parts) > 1 or not isinstance(source, str):
-        raise InputError(f"{text}: cannot read '{suffix}' files as {folder}; give a file ({', '.join(suffixes)}) or a library name")
+        require(
+            folder != "networks" or suffix not in GRAPH_SUFFIXES,
+            f"{text}: a task graph is no network; load_problem reads it, and the commands solve, compare and pareto",
+        )
+        graphs = f"; a task graph is {', '.join(GRAPH_SUFFIXES)} or .toml" if folder == "networks" else ""
+        raise InputError(f"{text}: cannot read '{suffix}' files as {folder}; give a file ({', '.join(suffixes)}{graphs}) or a library name")
     return None

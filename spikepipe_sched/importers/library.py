@@ -49,7 +49,7 @@ def library_file(folder: str, name: str) -> Traversable:
     close = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
     close += [known for known in names if name.lower() in known.lower() and known not in close]
     hint = f"did you mean {' or '.join(repr(match) for match in close[:3])}?" if close else f"known: {', '.join(names)}."
-    suffixes = ".toml, .nir, .onnx" if folder == "networks" else ".toml"
+    suffixes = ".toml, .nir, .onnx; of a task graph .stg, .dot, .gv, .graphml, .toml" if folder == "networks" else ".toml"
     raise InputError(f"no library {folder[:-1]} is called '{name}'; {hint} `spikepipe-sched {folder}` lists all; a file needs its suffix ({suffixes})")
 
 

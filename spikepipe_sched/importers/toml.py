@@ -91,20 +91,25 @@ def read_platform(file: Path | Traversable) -> Platform:
 
 
 def _convert(file: Path | Traversable, kind: type[S]) -> S:
-    raw: dict[str, Any] = {}
+    raw = read_toml(file)
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{file}: {explain(str(error), raw, kind)}") from None
+
+
+def read_toml(file: Path | Traversable) -> dict[str, Any]:
+    """The tables of a TOML file; InputError says file and line of a defect in its syntax."""
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
-        require(len(data) <= MAX_FILE_BYTES, f"{file}: larger than {MAX_FILE_BYTES // 2**20} MiB; no network or platform needs that")
+        require(len(data) <= MAX_FILE_BYTES, f"{file}: larger than {MAX_FILE_BYTES // 2**20} MiB; no file of this kind needs that")
         text = data.decode("utf-8")
         require(
             sum(line.count(".") ** 2 for line in text.split("\n")) <= MAX_DOTS_SQUARED,
             f"{file}: a line with thousands of dots, which as a key would take minutes to read; break the line",
         )
-        raw = tomllib.loads(text)
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{file}: {explain(str(error), raw, kind)}") from None
+        return tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     except RecursionError:

@@ -85,7 +85,7 @@ class Pipeline:
         placement: Placement = "stages",
         chunks: int = 1,
         transfer_cycles: int = 0,
-        memory: int | None = None,
+        memory: int | tuple[int, ...] | None = None,
         processors: int | None = None,
     ) -> Pipeline:
         """A pipeline stated by its stages, each cut into equal chunks, which become the layers.
@@ -106,7 +106,7 @@ class Pipeline:
             the cycles of its processor's stage, so that the loads are those of whole stages.
             ``free``: the chain of ``stages``, every task on any processor.
         memory
-            Activations of whole stages that each processor can hold; None: unlimited.
+            Activations of whole stages that each processor can hold, one number for all or (P,); None: unlimited.
         processors
             Number of processors, with ``free`` only; S if None.
 
@@ -116,6 +116,7 @@ class Pipeline:
             If they do not go together.
         """
         where, stages = f"pipeline '{name}'", len(forward)
+        require(len(backward) == len(gradient) == stages, f"{where}: B and W must have as many entries as F: {stages}, got {len(backward)} and {len(gradient)}")
         require_one_of(where, "placement", placement, PLACEMENTS)
         require_whole(where, "chunks", chunks, 1)
         require(placement != "v" or chunks == 2, f"{where}: placement 'v' goes there and back once: it needs 2 chunks, got {chunks}")
@@ -135,7 +136,7 @@ class Pipeline:
             micro_batches=micro_batches,
             home=None if placement == "free" else tuple(order),
             transfer_cycles=transfer_cycles * chunks,
-            memory=None if memory is None else (memory * chunks,) * count,
+            memory=None if memory is None else tuple(size * chunks for size in ((memory,) * count if isinstance(memory, int) else memory)),
         )
 
     def graph(self) -> nx.DiGraph[Any]:

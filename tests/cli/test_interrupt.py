@@ -13,14 +13,15 @@ from tests.helpers import hear_interrupts
 
 SCRIPT = """
 import sys
-from spikepipe_sched.cli.options import Costing, Job, Training, build_problem, read_lowering
+from spikepipe_sched.cli.options import Costing, Job, Training
+from spikepipe_sched.cli.source import read_lowering
 from spikepipe_sched import solve
 
 def observe(progress):
     if progress.schedule is not None:
         print("schedule", flush=True)
 
-problem = build_problem(read_lowering("nmnist_mlp", Training(), Costing()), Job(mode="finite"), 4)
+problem = read_lowering("nmnist_mlp", Training(), Costing()).problem(Job(mode="finite"), 4)
 result = solve(problem, sys.argv[1], time_limit_s=120, workers=2, observer=observe)
 print("interrupted" if result.provenance.interrupted else "ended", result.status, flush=True)
 """

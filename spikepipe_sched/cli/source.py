@@ -1,0 +1,236 @@
+"""What the commands schedule: a network that is lowered, or a file with a task graph."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from spikepipe_sched.cli.options import Costing, Job, Training, given, numbers
+
+if TYPE_CHECKING:
+    from spikepipe_sched.cost import CostModel
+    from spikepipe_sched.lower import Split
+    from spikepipe_sched.network import Network
+    from spikepipe_sched.platform import Dataflow, Platform
+    from spikepipe_sched.problem import Problem
+    from spikepipe_sched.readers.graph_file import GraphFile
+    from spikepipe_sched.training import TrainingSetup
+
+
+#: Options of a job that mean something to task graphs alone, and to weights that are updated.
+_FOR_GRAPHS: Final = ("--resources", "--transfer", "--placement", "--chunks")
+_FOR_WEIGHTS: Final = ("--weights", "--max-delay", "--max-layer-delay")
+
+
+class Source(Protocol):
+    """What has been read, and can be scheduled on any number of processors."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of processors to compare solvers on, if nothing is said about them."""
+        ...
+
+    def problem(self, job: Job, processors: int | None) -> Problem:
+        """The problem on so many processors; on the platform's or the file's own number if None."""
+        ...
+
+
+def read_source(name: str, training: Training, costing: Costing, job: Job) -> Source:
+    """Read a network or a task graph.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or the options do not go with it.
+    """
+    from spikepipe_sched.errors import require
+    from spikepipe_sched.readers import is_graph_file, load_graph
+
+    if not is_graph_file(name):
+        wrong = [option for option in given(job) if option in _FOR_GRAPHS]
+        require(not wrong, f"{name}: {', '.join(wrong)} cannot apply to a network, but to files with task graphs")
+        return read_lowering(name, training, costing)
+    wrong = given(training, costing)
+    require(not wrong, f"{name}: a task graph brings its own cycles and processors, to which {', '.join(wrong)} cannot apply")
+    wrong = [option for option in given(job) if option in _FOR_WEIGHTS]
+    require(not wrong, f"{name}: a task graph has no weights that are updated, to which {', '.join(wrong)} could apply")
+    file = load_graph(
+        name,
+        mode=job.mode,
+        micro_batches=job.micro_batches,
+        resources=job.resources,
+        transfer=job.transfer,
+        placement=job.placement,
+        chunks=job.chunks,
+    )
+    if file.unit > 1:
+        print(f"note: stages are cut into {file.unit} chunks: a cycle is 1/{file.unit} of the file's unit of time", file=sys.stderr)
+    return GraphSource(file=file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSource:
+    """A task graph."""
+
+    file: GraphFile
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The file's own number."""
+        return (self.file.own_processors,)
+
+    def problem(self, job: Job, processors: int | None) -> Problem:
+        """See `Source`."""
+        return self.file.problem(processors=processors, memory=job.max_memory, **_options(job))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowering:
+    """The arguments of `spikepipe_sched.lower`, read from files and options: a network to be trained."""
+
+    network: Network
+    setup: TrainingSetup
+    platform: Platform
+    cost: CostModel
+    splits: tuple[Split, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Some that a platform may be cut or repeated to."""
+        return (2, 4, 8)
+
+    def problem(self, job: Job, processors: int | None) -> Problem:
+        """Lower for so many processors, and compile; see `Source`."""
+        from spikepipe_sched import Problem, lower
+        from spikepipe_sched.errors import require
+
+        mode = "periodic" if job.mode is None else job.mode
+        require(mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
+        finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if mode == "finite" else {}
+        platform = self.platform if processors is None else self.platform.with_processors(processors)
+        platform = _with_memory(platform, job.max_memory)
+        graph = lower(self.network, self.setup, platform, cost=self.cost, splits=self.splits)
+        return Problem.from_graph(graph, platform, mode=mode, **finite, **_options(job))
+
+
+def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
+    """Load the network and the platform, and turn options into core objects."""
+    from spikepipe_sched import CostModel, TrainingSetup, load_network
+    from spikepipe_sched.importers import DEFAULT_TIME_STEPS
+    from spikepipe_sched.training import default_windows
+
+    if training.time_steps is None and network.lower().endswith(".nir"):
+        print(f"note: a NIR file names no time steps; {DEFAULT_TIME_STEPS} are assumed (--time-steps)", file=sys.stderr)
+    loaded = load_network(network, time_steps=training.time_steps, input_shape=_shape(training.input_shape))
+    setup = TrainingSetup(
+        batch=training.batch,
+        windows=default_windows(loaded) if training.windows is None else training.windows,
+        dgrad=training.dgrad,
+        membrane=training.membrane,
+        bptt_steps=training.bptt_steps,
+        spike_rate=costing.spike_rate,
+        error_density=costing.error_density,
+    )
+    model = CostModel(timing=costing.timing, stalls=costing.stalls, sparsity=costing.sparsity, time_batching=costing.time_batching, vector=costing.vector)
+    return Lowering(network=loaded, setup=setup, platform=read_platform(training), cost=model, splits=_splits(training.split))
+
+
+def read_platform(training: Training) -> Platform:
+    """Load the platform, with other arrays or dataflows where the options say so."""
+    from spikepipe_sched import load_platform
+
+    platform = load_platform(training.platform)
+    classes, processors = platform.classes, platform.processors
+    if training.array is not None:
+        rows, cols = _array_size(training.array)
+        name = f"{rows}x{cols}"
+        first = classes[processors[0]]
+        lanes = max(1, first.lanes * cols // first.cols)
+        classes, processors = {name: replace(first, rows=rows, cols=cols, lanes=lanes)}, (name,) * len(processors)
+        platform = replace(platform, name=f"{platform.name} with {name} arrays")
+    if training.dataflow is not None:
+        flows = _dataflows(training.dataflow)
+        classes = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes.items()}
+    return replace(platform, classes=classes, processors=processors)
+
+
+def _array_size(text: str) -> tuple[int, int]:
+    """``32x16``: rows and columns."""
+    from spikepipe_sched.errors import InputError
+
+    rows, _, cols = text.lower().partition("x")
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in (rows, cols)):
+        raise InputError(f"--array takes ROWSxCOLUMNS such as 32x32, with 1 to 999999 of each, not '{text}'")
+    return int(rows), int(cols)
+
+
+def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:
+    """One for all passes, or one each for F, B and W."""
+    from spikepipe_sched.errors import require
+
+    flows = tuple(part.strip() for part in text.lower().split(","))
+    known = len(flows) in (1, 3) and all(flow in ("os", "ws", "is", "auto") for flow in flows)
+    require(known, f"--dataflow takes os, ws, is or auto, once or for F, B and W (ws,ws,os), not '{text}'")
+    return cast("tuple[Dataflow, Dataflow, Dataflow]", flows * (3 if len(flows) == 1 else 1))
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What a problem takes from the options, whatever it is made of."""
+    from spikepipe_sched import Limits
+
+    limits = Limits(
+        period_cycles=job.max_period,
+        makespan_cycles=job.max_makespan,
+        delay=job.max_delay,
+        layer_delay=_layer_delays(job.max_layer_delay),
+        traffic_bytes=job.max_traffic,
+        span_cycles=job.max_span,
+    )
+    options: dict[str, Any] = {"weights": job.weights, "unroll": job.unroll, "limits": limits}
+    if job.objective is not None:
+        options["objective"] = tuple(part.strip() for part in job.objective.split(","))
+    return options
+
+
+def _layer_delays(text: str | None) -> tuple[tuple[str, int], ...]:
+    """``LAYER=DELAY``, comma-separated."""
+    from spikepipe_sched.errors import InputError
+
+    limits: list[tuple[str, int]] = []
+    for part in text.split(",") if text is not None else ():
+        layer, equals, delay = (word.strip() for word in part.rpartition("="))
+        if not (layer and equals and _countable(delay)):
+            raise InputError(f"--max-layer-delay takes LAYER=DELAY such as conv1=2,fc1=4, not '{part.strip()}'")
+        limits.append((layer, int(delay)))
+    return tuple(limits)
+
+
+def _countable(text: str) -> bool:
+    """Whether ``text`` is a whole number that is not absurdly long: `int` refuses thousands of digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
+def _splits(text: str | None) -> tuple[Split, ...]:
+    """``[LAYER.]KIND:AXIS:PARTS``, comma-separated."""
+    from spikepipe_sched import Split
+    from spikepipe_sched.errors import InputError
+
+    splits: list[Split] = []
+    for part in text.split(",") if text is not None else ():
+        where, *rest = part.strip().split(":")
+        layer, _, kind = where.rpartition(".")
+        if len(rest) != 2 or not _countable(rest[1]):
+            raise InputError(f"--split takes [LAYER.]KIND:AXIS:PARTS such as W:k:2 or fc1.F:n:4, not '{part.strip()}'")
+        splits.append(Split(kind=kind, axis=rest[0], parts=int(rest[1]), layer=layer))  # pyright: ignore[reportArgumentType]  (checked by Split)
+    return tuple(splits)
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else numbers(text, "--input-shape")
+
+
+def _with_memory(platform: Platform, memory_bytes: int | None) -> Platform:
+    if memory_bytes is None:
+        return platform
+    return replace(platform, classes={name: replace(array, memory_bytes=memory_bytes) for name, array in platform.classes.items()})
