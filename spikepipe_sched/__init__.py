@@ -1,8 +1,9 @@
 """Schedule the training of spiking neural networks on systolic arrays.
 
 In the order the data flows: `load_network`, `from_torch` and `load_platform` read, `lower` makes
-the task graph, `Problem` compiles it, `solve` schedules it, `check` verifies, `simulate` replays,
-`Result` holds what came out, and `gantt` draws it. Names load on first use, so importing the package costs nothing.
+the task graph, `Problem` compiles it (`load_problem` reads the field's own task graphs), `solve`
+schedules it, `check` verifies, `simulate` replays, `Result` holds what came out, and `gantt` draws
+it. Names load on first use, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from spikepipe_sched.version import __version__
 
 if TYPE_CHECKING:
     from spikepipe_sched.check import Metrics, Violation, metrics, violations
+    from spikepipe_sched.comparison import Comparison, compare
     from spikepipe_sched.cost import CostModel, gemm_cycles
     from spikepipe_sched.errors import InputError, SpikepipeError
     from spikepipe_sched.export.costs import cost_table
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from spikepipe_sched.pareto import Front, FrontPoint, pareto
     from spikepipe_sched.platform import Energy, Interconnect, Platform, SystolicArray
     from spikepipe_sched.problem import Limits, Problem
+    from spikepipe_sched.readers import load_problem
+    from spikepipe_sched.readers.pipeline import Pipeline
     from spikepipe_sched.result import Result, Status
     from spikepipe_sched.schedule import Schedule
     from spikepipe_sched.simulate import Simulation, simulate
@@ -56,6 +60,8 @@ _WHERE = {
     "Split": "lower",
     "Problem": "problem",
     "Limits": "problem",
+    "load_problem": "readers",
+    "Pipeline": "readers.pipeline",
     "solve": "solver",
     "solver_names": "solver",
     "Solver": "solver",
@@ -76,12 +82,15 @@ _WHERE = {
     "Front": "pareto",
     "FrontPoint": "pareto",
     "within_slack": "slack",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "SpikepipeError": "errors",
     "InputError": "errors",
 }
 
 __all__ = [
     "Budget",
+    "Comparison",
     "CostModel",
     "Energy",
     "Front",
@@ -92,6 +101,7 @@ __all__ = [
     "Limits",
     "Metrics",
     "Network",
+    "Pipeline",
     "Platform",
     "Problem",
     "Progress",
@@ -109,6 +119,7 @@ __all__ = [
     "Violation",
     "__version__",
     "check",
+    "compare",
     "cost_table",
     "from_torch",
     "gantt",
@@ -117,6 +128,7 @@ __all__ = [
     "list_platforms",
     "load_network",
     "load_platform",
+    "load_problem",
     "lower",
     "metrics",
     "pareto",

@@ -1,54 +1,60 @@
-"""What is installed, read from package metadata and source text: no solver is imported."""
+"""What solvers are installed, their named settings included, and what each says about itself."""
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spikepipe_sched.solver import ENTRY_POINTS
+from spikepipe_sched.errors import SpikepipeError
+from spikepipe_sched.solver import ENTRY_POINTS, Presets, load_solver, solver_names
+
+if TYPE_CHECKING:
+    from spikepipe_sched.solver import SolverSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolverEntry:
-    """An installed solver: its name, the first line of its module's docstring, and where it comes from."""
+    """An installed solver, or one of its presets (``name:preset``); the fields are those of `SolverSpec`.
+
+    ``distribution`` is the package it comes from. Of a solver that cannot be loaded, ``summary``
+    says why, and the rest is empty.
+    """
 
     name: str
     summary: str
-    module: str
-    distribution: str
+    source: str = ""
+    exact: bool = False
+    modes: tuple[str, ...] = ()
+    optimises: str = ""
+    ignores: str = ""
+    distribution: str = ""
 
 
 def list_solvers() -> tuple[SolverEntry, ...]:
-    """The installed solvers, by name."""
-    found = {
-        (entry.name, entry.module): SolverEntry(
-            name=entry.name, summary=_summary(entry.module), module=entry.module, distribution=entry.dist.name if entry.dist is not None else ""
-        )
-        for entry in metadata.entry_points(group=ENTRY_POINTS)
-    }
-    return tuple(found[key] for key in sorted(found))
+    """The installed solvers by name, each followed by its presets."""
+    found: list[SolverEntry] = []
+    origins = {entry.name: entry.dist.name for entry in metadata.entry_points(group=ENTRY_POINTS) if entry.dist is not None}
+    for name in solver_names():
+        origin = origins.get(name, "")
+        try:
+            solver = load_solver(name)
+        except SpikepipeError as error:
+            found.append(SolverEntry(name=name, summary=str(error), distribution=origin))
+            continue
+        presets = solver.presets if isinstance(solver, Presets) else ()
+        found += [_entry(each.spec, origin) for each in (solver, *(load_solver(f"{name}:{preset}") for preset in presets))]
+    return tuple(found)
 
 
-def _summary(module: str) -> str:
-    """First line of a module's docstring, or nothing if its source cannot be found or read."""
-    path = _source(module)
-    try:
-        docstring = ast.get_docstring(ast.parse(path.read_bytes())) if path is not None else None
-    except (OSError, SyntaxError, ValueError):
-        return ""
-    return (docstring or "").partition("\n")[0]
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module. Only the top-level package is looked up: finding a submodule would import its parents."""
-    top, *rest = module.split(".")
-    spec = find_spec(top)
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else None
-    folders = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or ()]
-    return next((path for folder in folders for path in (folder.with_suffix(".py"), folder / "__init__.py") if path.is_file()), None)
+def _entry(spec: SolverSpec, origin: str) -> SolverEntry:
+    return SolverEntry(
+        name=spec.name,
+        summary=spec.summary,
+        source=spec.source,
+        exact=spec.exact,
+        modes=spec.modes,
+        optimises=spec.optimises,
+        ignores=spec.ignores,
+        distribution=origin,
+    )

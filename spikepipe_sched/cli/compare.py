@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, build_problem, numbers, read_lowering
-from spikepipe_sched.cli.output import table, to_json
-from spikepipe_sched.errors import InputError, SpikepipeError, Unsupported
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, numbers
+from spikepipe_sched.cli.output import require_writable, to_json
+from spikepipe_sched.cli.source import read_source
+from spikepipe_sched.errors import require
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spikepipe_sched.comparison import Comparison, Run
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
+    from spikepipe_sched.solver import Solver
 
-BASELINE = "stages"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One cell of the comparison; figures are None where there is no schedule, ``note`` says why."""
-
-    processors: int
-    solver: str
-    status: str
-    length_cycles: int | None = None
-    bound_cycles: int | None = None
-    gap: float | None = None
-    total_delay: int | None = None
-    traffic_bytes: int | None = None
-    speedup_over_stages: float | None = None
-    seconds: float | None = None
-    note: str = ""
+#: More schedules, or lines in each, are not drawn in the terminal unless asked for.
+MAX_CHARTS, MAX_LINES = 4, 16
 
 
 def compare(
@@ -40,119 +31,104 @@ def compare(
     /,
     *,
     solvers: str = "stages,auto",
-    processors: Annotated[str, Parameter(alias="-P")] = "2,4,8",
+    processors: Annotated[str | None, Parameter(alias="-P")] = None,
+    baseline: str = "stages",
+    gantt: bool | None = None,
     training: Training = Training(),
     costing: Costing = Costing(),
     job: Job = Job(),
     effort: Effort = Effort(),
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     json: JsonFlag = False,
 ) -> int:
     """Compare solvers over numbers of processors.
 
-    One row for every number of processors and solver, each under the limits given. The speed-up is
-    over the solver stages on as many processors. Exit code 1 if any cell has no schedule.
+    One row for every number of processors and solver, each under the limits given; gaps are to the
+    best bound that any of them knows. Then what each solver optimises and ignores, and the
+    schedules on one time axis. Exit code 1 if a solver has no schedule; those of a group that
+    cannot take the problem are only listed.
 
     Parameters
     ----------
     network
-        Name of a library network, or a .toml, .nir or .onnx file.
+        Name of a library network, a .toml, .nir or .onnx file, or a task graph: .stg, .dot (.gv),
+        .graphml, or a pipeline .toml (FILE#TABLE for one of several tables).
     solvers
-        Names of solvers, comma-separated.
+        Names of solvers, comma-separated; all: every installed one, baselines: those that follow a
+        published rule and prove nothing.
     processors
-        Numbers of processors, comma-separated.
+        Numbers of processors, comma-separated; 2,4,8 if not given, or a task graph's own number.
+    baseline
+        Solver that speed-ups are over, on as many processors; it runs in any case.
+    gantt
+        Draw the schedules; if not given, up to four on one number of processors of at most 16 are drawn.
+    output
+        File for the comparison: .html, a page with interactive Gantt charts on one time axis; .json,
+        the rows with every schedule.
     json
-        Print the rows as JSON.
+        Print the rows as JSON and nothing else.
     """
+    from spikepipe_sched.comparison import choose, side_by_side
     from spikepipe_sched.solver import load_solver
 
-    names = tuple(dict.fromkeys(name.strip() for name in solvers.split(",")))
-    for name in names:
-        load_solver(name)  # an unknown name is reported before the first run
-    lowering = read_lowering(network, training, costing)
-    rows: list[Row] = []
+    names = [name.strip() for name in solvers.split(",")]
+    choose(names)  # an unknown name is reported before the first run
+    load_solver(baseline)
+    require(output is None or output.suffix in (".html", ".json"), f"--output takes a file that ends in .html or .json, not '{output}'")
+    require_writable(output)
+    source = read_source(network, training, costing, job)
+    counts = source.counts if processors is None else numbers(processors, "--processors")
+    found: list[Comparison] = []
     interrupted = False
     try:
-        for count in numbers(processors, "--processors"):
-            problem = build_problem(lowering, job, count)
-            baseline = _run(problem, BASELINE, job, effort, f"{count} processors  ")
-            for name in names:
-                outcome = baseline if name == BASELINE else _run(problem, name, job, effort, f"{count} processors  ")
-                rows.append(_row(count, name, outcome, baseline))
+        for count in dict.fromkeys(counts):
+            problem = source.problem(job, count)
+            comparison = side_by_side(problem, names, baseline, _runner(job, effort, f"{count} processors  "))
+            interrupted = comparison.interrupted
+            if comparison.rows or not interrupted:
+                found.append(comparison)
+            if interrupted:
+                break
     except KeyboardInterrupt:
         interrupted = True
-    print(to_json([asdict(row) for row in rows]) if json else _text(rows, job.mode))
+    _write(found, output)
+    if json:
+        from spikepipe_sched.comparison_document import rows_of
+
+        print(to_json([row for comparison in found for row in rows_of(comparison)]))
+    elif found:
+        from spikepipe_sched.export.comparison import comparison_text
+
+        drawn = sum(row.length_cycles is not None for comparison in found for row in comparison.rows)
+        few = len(found) == 1 and drawn <= MAX_CHARTS and len(found[0].problem.processors) <= MAX_LINES
+        print(comparison_text(found, charts=few if gantt is None else gantt, width=shutil.get_terminal_size((100, 24)).columns))
+    if output is not None and found:
+        print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     if interrupted:
         raise KeyboardInterrupt
-    return 1 if any(row.length_cycles is None for row in rows) else 0
+    return 0 if all(comparison.rows and all(row.length_cycles is not None for row in comparison.rows) for comparison in found) else 1
 
 
-def _run(problem: Problem, solver: str, job: Job, effort: Effort, prefix: str) -> Result | SpikepipeError:
-    """A result, or why there is none; what is wrong with the options is no matter of a solver, and raised."""
+def _runner(job: Job, effort: Effort, prefix: str) -> Run:
+    """Runs a solver as the options ask for it, with live progress."""
     from spikepipe_sched.cli.run import run
 
-    try:
-        result = run(problem, solver, job, effort, prefix)
-    except SpikepipeError as error:
-        if isinstance(error, InputError) and not isinstance(error, Unsupported):
-            raise
-        return error
-    if result.provenance.interrupted:
-        raise KeyboardInterrupt
-    return result
+    def with_options(problem: Problem, solver: Solver) -> Result:
+        return run(problem, solver, job, effort, prefix)
+
+    return with_options
 
 
-def _row(count: int, solver: str, outcome: Result | SpikepipeError, baseline: Result | SpikepipeError) -> Row:
-    if isinstance(outcome, SpikepipeError):
-        return Row(processors=count, solver=solver, status="not supported" if isinstance(outcome, Unsupported) else "failed", note=str(outcome))
-    seconds = outcome.provenance.runtime_s
-    if outcome.metrics is None:
-        why = outcome.infeasibility.demanded if outcome.infeasibility is not None else ""
-        return Row(processors=count, solver=solver, status=str(outcome.status), seconds=seconds, note=why)
-    length = outcome.metrics.length_cycles
-    level = next((level for level in outcome.objectives if level.name in ("period", "makespan")), None)
-    reference = baseline.metrics.length_cycles if not isinstance(baseline, SpikepipeError) and baseline.metrics is not None else None
-    return Row(
-        processors=count,
-        solver=solver,
-        status=str(outcome.status),
-        length_cycles=length,
-        bound_cycles=None if level is None else level.bound,
-        gap=None if level is None else level.gap,
-        total_delay=outcome.metrics.total_delay,
-        traffic_bytes=outcome.metrics.traffic_bytes,
-        speedup_over_stages=None if reference is None else round(reference / length, 4),
-        seconds=seconds,
-    )
+def _write(found: Sequence[Comparison], output: Path | None) -> None:
+    """First of all: whoever reads the table may close the pipe."""
+    if output is None or not found:
+        return
+    if output.suffix == ".json":
+        from spikepipe_sched.comparison_document import comparisons_to_json
 
+        comparisons_to_json(found, output)
+        return
+    from spikepipe_sched.export.comparison import comparison_page
+    from spikepipe_sched.files import write_atomically
 
-def _text(rows: list[Row], mode: str) -> str:
-    from spikepipe_sched.export.summary import percent
-
-    finite = mode == "finite"
-    headers = ["processors", "solver", "makespan" if finite else "period", "gap", "sum of delays", "traffic bytes", "over stages", "seconds", "status"]
-
-    def cells(row: Row) -> list[str]:
-        if row.length_cycles is None:
-            return [
-                str(row.processors),
-                row.solver,
-                *["-"] * 5,
-                "-" if row.seconds is None else f"{row.seconds:.1f}",
-                f"{row.status}{': ' if row.note else ''}{row.note}",
-            ]
-        speedup = "-" if row.speedup_over_stages is None else f"{row.speedup_over_stages:.2f}x"
-        gap = "-" if row.bound_cycles is None else percent(row.gap)
-        return [
-            str(row.processors),
-            row.solver,
-            f"{row.length_cycles:,}",
-            gap,
-            f"{row.total_delay:,}",
-            f"{row.traffic_bytes:,}",
-            speedup,
-            f"{row.seconds:.1f}",
-            row.status,
-        ]
-
-    keep = [i for i in range(len(headers)) if not (finite and i == 4)]  # a synchronous schedule has no delays
-    return table([headers[i] for i in keep], [[cells(row)[i] for i in keep] for row in rows], right=[i for i, k in enumerate(keep) if k not in (1, 8)])
+    write_atomically(output, comparison_page(found))

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikepipe_sched.errors import InputError, require
+from spikepipe_sched.export.table import table
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
 
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Aligned columns under headers; the columns in ``right`` are right-aligned."""
-    lines = [list(headers), *(list(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
-    cells = ([cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))] for line in lines)
-    return "\n".join("  ".join(line).rstrip() for line in cells)
+__all__ = ["require_writable", "table", "to_json", "warn_if_wrong"]
 
 
 def to_json(data: Any) -> str:

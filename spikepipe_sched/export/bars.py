@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from spikepipe_sched.check import durations
 from spikepipe_sched.errors import InputError
@@ -92,23 +95,58 @@ def bars(result: Result, periods: int = 1) -> list[Bar]:
     return drawn
 
 
-def folded(result: Result) -> list[Bar]:
-    """The bars of one steady-state period [0, period); what crosses its end is cut in two.
+def length_cycles(result: Result) -> int:
+    """The period, or the end of a finite run; at least 1."""
+    _, schedule = drawable(result)
+    return schedule.period if schedule.period is not None else max(1, *(bar.end for bar in bars(result)))
 
-    In finite mode all bars as they are.
+
+def window(result: Result, length: int) -> list[Bar]:
+    """The runs that touch the first ``length`` cycles: of steady state, or of a finite run.
+
+    Steady state begins with the first period by which everything has started; its first cycle is
+    cycle 0 here, so that what runs into it starts below 0.
     """
     _, schedule = drawable(result)
     period = schedule.period
     if period is None:
-        return bars(result)
-    pieces: list[Bar] = []
+        return [bar for bar in bars(result) if bar.start < length]
+    steady = int(schedule.start.max()) // period + 1
+    found: list[Bar] = []
     for bar in bars(result):
-        begin = bar.start % period
-        end = begin + bar.end - bar.start
-        spans = [(begin, min(end, period))] + ([(0, end - period)] if end > period else [])
-        for first, last in spans:
-            pieces.append(Bar(task=bar.task, copy=bar.copy, iteration=bar.iteration, processor=bar.processor, kind=bar.kind, start=first, end=last))
-    return pieces
+        stage, phase = divmod(bar.start, period)
+        for q in range(-1, -(-(length - phase) // period)):  # no run is longer than a period
+            begin = phase + q * period
+            end = begin + bar.end - bar.start
+            if begin >= 0 or end > 0:
+                found.append(replace(bar, iteration=bar.iteration + (steady + q - stage) * result.problem.unroll, start=begin, end=end))
+    return found
+
+
+def clipped(some: Iterable[Bar], length: int) -> list[Bar]:
+    """What of the bars lies in [0, length)."""
+    return [replace(bar, start=max(0, bar.start), end=min(length, bar.end)) for bar in some]
+
+
+def drawn_cycles(results: Iterable[Result], most: int) -> int:
+    """How many cycles of some schedules to draw on one axis: as many as the longest has, fewer where they hold more than ``most`` bars."""
+    some = list(results)
+
+    def count(length: int) -> int:
+        """Bars that `window` makes of all."""
+        total = 0
+        for result in some:
+            problem, schedule = drawable(result)
+            period = schedule.period
+            if period is None:
+                total += int((schedule.start < length).sum())
+            else:
+                phase = schedule.start % period
+                total += int(np.maximum(0, -(-(length - phase) // period)).sum()) + int((phase + durations(problem, schedule) > period).sum())
+        return total
+
+    longest = max(length_cycles(result) for result in some)
+    return max(1, bisect_right(range(1, longest + 1), most, key=count))
 
 
 def iteration_word(problem: Problem) -> str:

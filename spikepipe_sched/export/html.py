@@ -12,6 +12,8 @@ from spikepipe_sched.export.svg import svg_gantt
 from spikepipe_sched.export.text import text_gantt
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
     from spikepipe_sched.check import Metrics
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
@@ -48,22 +50,36 @@ def html_page(result: Result) -> str:
     """
     from spikepipe_sched.export.gantt import gantt
 
-    chart = gantt(result).to_html(full_html=False, include_plotlyjs=True, div_id="gantt", config={"responsive": True, "displaylogo": False})
-    title = escape(plain(result.problem.name))
-    sections = [("Summary", _table((), summary_rows(result), ())), ("Schedule", f'<div class="wide">{chart}</div>'), ("Objectives", _objectives(result))]
+    sections = [
+        ("Summary", html_table((), summary_rows(result), ())),
+        ("Schedule", embedded(gantt(result), "gantt", script=True)),
+        ("Objectives", _objectives(result)),
+    ]
     if result.metrics is not None:
         sections += _figures(result.problem, result.metrics)
-    body = "".join(f"<h2>{heading}</h2>{content}" for heading, content in sections)
+    return page(result.problem.name, sections)
+
+
+def page(title: str, sections: Iterable[tuple[str, str]]) -> str:
+    """A page from headings and contents; the contents are HTML."""
+    shown = escape(plain(title))
+    body = "".join(f"<h2>{escape(plain(heading))}</h2>{content}" for heading, content in sections)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
+        f"<title>{shown}</title><style>{_STYLE}</style></head><body><h1>{shown}</h1>{body}</body></html>"
     )
+
+
+def embedded(figure: Figure, name: str, *, script: bool) -> str:
+    """A plotly figure as a part of a page, the first of them with plotly's ``script``: nothing is fetched."""
+    chart = figure.to_html(full_html=False, include_plotlyjs=script, div_id=name, config={"responsive": True, "displaylogo": False})
+    return f'<div class="wide">{chart}</div>'
 
 
 def _objectives(result: Result) -> str:
     rows = [(level.name, UNITS[level.name], f"{level.value:,}", f"{level.bound:,}", percent(level.gap), level.bound_source) for level in result.objectives]
     note = "<p>Below the first, bound and gap hold for schedules that equal this one in the objectives above.</p>" if len(rows) > 1 else ""
-    return _table(("objective", "unit", "value", "lower bound", "gap", "why nothing is below the bound"), rows, (2, 3, 4)) + note
+    return html_table(("objective", "unit", "value", "lower bound", "gap", "why nothing is below the bound"), rows, (2, 3, 4)) + note
 
 
 def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
@@ -72,7 +88,10 @@ def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
         backward = dict(figures.backward_delays)
         delays = [(layer, str(delay), str(backward.get(layer, delay)), str(max(0, delay - 1))) for layer, delay in figures.delays]
         found.append(
-            ("Delay of each layer", _table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), delays, (1, 2, 3)))
+            (
+                "Delay of each layer",
+                html_table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), delays, (1, 2, 3)),
+            )
         )
     rows = [
         (
@@ -86,17 +105,19 @@ def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
         for p, busy, peak in zip(problem.processors, figures.busy_cycles, figures.peak_memory_bytes, strict=True)
     ]
     headers = ("processor", "class", "busy [cycles]", "utilisation", "peak memory [bytes]", "memory [bytes]")
-    found.append(("Processors", _table(headers, rows, (2, 3, 4, 5))))
+    found.append(("Processors", html_table(headers, rows, (2, 3, 4, 5))))
     per = f"{problem.unroll} iterations" if problem.unroll > 1 else "iteration" if problem.mode == "periodic" else "run"
     text = f"<p>{figures.traffic_bytes:,} bytes cross between processors per {per}.</p>"
     if figures.link_loads:
         links = [(source, target, f"{load:.3f}", "cannot carry it" if load > 1 else "") for source, target, load in figures.link_loads]
-        text += _table(("from", "to", "load [share of the time]", ""), links, (2,))
+        text += html_table(("from", "to", "load [share of the time]", ""), links, (2,))
     found.append(("Traffic", text))
     return found
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int]) -> str:
+def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int]) -> str:
+    """A table of text; the columns in ``numbers`` are right-aligned."""
+
     def cells(tag: str, row: Sequence[str]) -> str:
         kinds = [' class="number"' if i in numbers else "" for i in range(len(row))]
         return "".join(f"<{tag}{kind}>{escape(plain(text))}</{tag}>" for kind, text in zip(kinds, row, strict=True))

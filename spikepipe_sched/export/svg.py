@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import LOOKS, drawable, folded, kinds_present
+from spikepipe_sched.export.bars import LOOKS, clipped, drawable, kinds_present, length_cycles, window
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -15,19 +15,24 @@ MAX_PIECES: Final = 4000
 _WIDTH, _LEFT, _ROW, _TOP = 900, 110, 26, 24
 
 
-def svg_gantt(result: Result) -> str | None:
+def svg_gantt(result: Result, axis: int | None = None) -> str | None:
     """One steady-state period (or the whole finite run); None if there are more than `MAX_PIECES` bars.
+
+    Parameters
+    ----------
+    axis
+        Cycles to draw in its place, of steady state or of the finite run.
 
     Raises
     ------
     InputError
         If the result has no schedule.
     """
-    problem, schedule = drawable(result)
-    pieces = folded(result)
+    problem, _ = drawable(result)
+    length = length_cycles(result) if axis is None else axis
+    pieces = clipped(window(result, length), length)
     if len(pieces) > MAX_PIECES:
         return None
-    length = schedule.period if schedule.period is not None else max(1, *(bar.end for bar in pieces))
     scale = (_WIDTH - _LEFT - 10) / length
     height = _TOP + _ROW * len(problem.processors) + 20
     style = f"max-width:{_WIDTH}px;font:12px sans-serif"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import LOOKS, drawable, folded, kinds_present, plain
+from spikepipe_sched.export.bars import LOOKS, bars, clipped, drawable, kinds_present, length_cycles, plain, window
 
 if TYPE_CHECKING:
     from spikepipe_sched.export.bars import Bar
+    from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
 
 IDLE: Final = "·"
+#: Columns beside the cells and the processor's name.
+FRAME: Final = len(" ||  100.0 %")
 _LONGEST_NAME: Final = 16
 
 
 def text_gantt(result: Result, width: int = 100) -> str:
     """One steady-state period (or the whole finite run), a line per processor.
 
-    Each character is an equal share of the time and shows what takes most of it; the last column is
-    the share of the time that the processor is busy. The same result gives the same text.
+    Each character is an equal share of the time and shows what takes most of it; in a finite run
+    the number of the micro-batch stands where it has room. The last column is the share of the time
+    that the processor is busy. The same result gives the same text.
 
     Parameters
     ----------
@@ -31,25 +36,48 @@ def text_gantt(result: Result, width: int = 100) -> str:
         If the result has no schedule.
     """
     problem, schedule = drawable(result)
-    pieces = folded(result)
-    length = schedule.period if schedule.period is not None else max(1, *(bar.end for bar in pieces))
+    length = length_cycles(result)
+    what = "one period in steady state" if schedule.period is not None else "the whole run"
+    return "\n".join([f"{plain(problem.name)}: {what}, {length:,} cycles", *chart_lines(result, width, length), legend_line(problem)])
+
+
+def chart_lines(result: Result, width: int, axis: int) -> list[str]:
+    """A line per processor and a ruler, over ``axis`` cycles: of steady state, or of a finite run, after whose end nothing stands.
+
+    The ruler's number is the period, or the makespan, and ends where it does.
+    """
+    problem, schedule = drawable(result)
+    length = length_cycles(result)
     names = [plain(p.name) for p in problem.processors]
     names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
     margin = max(len(name) for name in names)
-    cells = max(40, width) - margin - len(" ||  100.0 %")
-    what = "one period in steady state" if schedule.period is not None else "the whole run"
-    lines = [f"{plain(problem.name)}: {what}, {length:,} cycles"]
+    cells = cells_in(problem, width)
+    end = min(cells, -(-length * cells // axis))
     rows: list[list[Bar]] = [[] for _ in names]
-    for bar in pieces:
+    for bar in clipped(window(result, axis), axis):
         rows[bar.processor].append(bar)
-    for name, row in zip(names, rows, strict=True):
-        busy = sum(bar.end - bar.start for bar in row)
-        lines.append(f"{name:<{margin}} |{_cells(row, length, cells)}| {100 * busy / length:6.1f} %")
-    right = f"{length:,}"
-    lines.append(f"{'':<{margin}}  0{right:>{cells - 1}}")
-    legend = [f"{LOOKS[kind].cell} {LOOKS[kind].label}" for kind in kinds_present(problem)]
-    lines.append("  ".join([*legend, f"{IDLE} idle"]))
-    return "\n".join(lines)
+    busy = [0] * len(names)
+    for bar in bars(result):
+        busy[bar.processor] += bar.end - bar.start
+    lines: list[str] = []
+    for name, row, cycles in zip(names, rows, busy, strict=True):
+        drawn = _cells(row, axis, cells)
+        if problem.micro_batches > 1:
+            drawn = _numbered(drawn, row, axis)
+        if schedule.period is None:
+            drawn = drawn[:end].ljust(cells)
+        lines.append(f"{name:<{margin}} |{drawn}| {100 * cycles / length:6.1f} %")
+    return [*lines, f"{'':<{margin}}  0{f'{length:,}':>{end - 1}}"]
+
+
+def cells_in(problem: Problem, width: int) -> int:
+    """Characters of a line that stand for time."""
+    return max(40, width) - min(_LONGEST_NAME, max(len(plain(p.name)) for p in problem.processors)) - FRAME
+
+
+def legend_line(problem: Problem) -> str:
+    """What the characters stand for."""
+    return "  ".join([*(f"{LOOKS[kind].cell} {LOOKS[kind].label}" for kind in kinds_present(problem)), f"{IDLE} idle"])
 
 
 def _cells(row: list[Bar], length: int, cells: int) -> str:
@@ -70,3 +98,22 @@ def _cell(share: dict[str, int], length: int) -> str:
         return IDLE
     kind = max(LOOKS, key=lambda k: share.get(k, 0))  # the first in the legend among equals
     return LOOKS[kind].cell if share[kind] >= length - sum(share.values()) else IDLE
+
+
+def _numbered(drawn: str, row: list[Bar], length: int) -> str:
+    """The cells with the micro-batch's number in the middle of every block that is longer than it.
+
+    A block is a run of bars of one kind and micro-batch without a break: the layers, or windows, of a stage.
+    """
+    cells, text = len(drawn), list(drawn)
+    order = sorted((bar for bar in row if bar.start < bar.end and bar.kind != "U"), key=lambda bar: bar.start)  # an update is of no micro-batch
+    heads = [i for i, (a, b) in enumerate(pairwise(order), 1) if (a.end, a.kind, a.iteration) != (b.start, b.kind, b.iteration)]
+    for first, after in pairwise([0, *heads, len(order)]):
+        if first == after:
+            continue
+        number = str(order[first].iteration)
+        left, right = -(-order[first].start * cells // length), order[after - 1].end * cells // length  # cells covered altogether
+        if right - left > len(number):
+            place = left + (right - left - len(number)) // 2
+            text[place : place + len(number)] = number
+    return "".join(text)

@@ -21,11 +21,15 @@ def loaded_by(*arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.split()}
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("solve", "--help"), ("solvers",)])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("solve", "--help")])
 def test_light_commands_import_nothing_heavy(arguments):
     loaded = loaded_by(*arguments)
     assert not loaded & set(HEAVY)
     assert "spikepipe_solvers" not in loaded
+
+
+def test_listing_solvers_loads_no_search_engine():
+    assert not loaded_by("solvers") & {"ortools", "numba", "networkx", "plotly", "torch"}
 
 
 def test_the_module_exits_with_the_code_of_the_command():

@@ -79,6 +79,23 @@ def test_finite_and_unrolled() -> None:
     assert periods_drawn(unrolled)[0] * 2 >= 3
 
 
+def test_an_idle_processor_has_its_row() -> None:
+    _, figure = drawn(hand_result(training_problem(2, 3)))  # all on p0
+    axis = figure["layout"]["yaxis"]
+    assert axis["categoryarray"] == ["p0", "p1", "p2"]
+    assert axis["range"] == [2.5, -0.5]
+
+
+def test_the_bars_of_a_finite_run_show_their_micro_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = hand_result(training_problem(2, 2, mode="finite", micro_batches=2))
+    _, figure = drawn(result)
+    for trace in figure["data"]:
+        numbers = [str(about[3]) for about in trace["customdata"]]
+        assert trace.get("text") == (None if trace["name"].startswith("U") else numbers)
+    monkeypatch.setattr(module, "MAX_NUMBERED", 3)
+    assert not any("text" in trace for trace in drawn(result)[1]["data"])
+
+
 def test_at_least_three_iterations_unless_too_many_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert periods_drawn(hand_result()) == (3, 1)
     monkeypatch.setattr(module, "MAX_BARS", 10)

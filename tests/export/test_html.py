@@ -2,44 +2,19 @@
 
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 
 import pytest
 
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.export import svg
 from spikepipe_sched.export.html import html_page, result_to_html
-from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Result, conclude
-from tests.helpers import HAND, hand_result, pipelined_result, platform, training_graph, training_problem
-
-EVIL = ("</script><img src=x onerror=alert(1)>", "'\"><svg onload=alert(2)>", "<!--<script>", "%{y}<b>&lt;")
-
-
-class Tags(HTMLParser):
-    """Tags and attributes as a browser sees them: text inside scripts is no markup."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.scripts: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] == "script" and self.cdata_elem == "script":
-            self.scripts.append(data)
+from tests.helpers import HAND, hand_result, pipelined_result, training_problem
+from tests.pages import Tags, evil_problem
 
 
 def evil_result() -> Result:
-    graph = training_graph(names=EVIL)
-    graph.graph["name"] = EVIL[0]
-    return hand_result(Problem.from_graph(graph, platform()))
+    return hand_result(evil_problem())
 
 
 @pytest.mark.parametrize("render", [html_page, result_to_html])

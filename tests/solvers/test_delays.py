@@ -24,7 +24,7 @@ from spikepipe_solvers.delays.anneal import anneal
 from spikepipe_solvers.delays.energy import accept, evaluate, missed, traffic
 from spikepipe_solvers.delays.greedy import BEST_START, anneal_priorities, make_arcs
 from spikepipe_solvers.delays.packing import draw, mend, rebuild, relieve
-from spikepipe_solvers.delays.search import LARGE, improve_delays
+from spikepipe_solvers.delays.search import LARGE, _Search, improve_delays
 from spikepipe_solvers.delays.tables import BEST_PROCESSOR, LATE_STAGE, PHASE, PROCESSOR, STAGE, Ints, State, Tables, make_state, make_tables
 from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.kernel import Kernel
@@ -213,6 +213,15 @@ def test_nothing_is_compiled_in_a_short_time_without_a_cache(monkeypatch: pytest
     assignment = balance(problem.instance.duration)
     improve_delays(incumbent, int(loads(problem.instance.duration, assignment).max()), Clock(Budget(time_limit_s=0.3)), 1, assignments=[assignment])
     assert incumbent.schedule is not None
+
+
+def test_the_pace_of_a_search_whose_rounds_take_no_time_stays_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ring()
+    search = _Search(Incumbent(problem, "test"), 100, Clock(Budget()), 0, (), 0)
+    monkeypatch.setattr("time.perf_counter", lambda: 0.0)
+    for _ in range(1000):
+        search._spent(1, 0.0, anneal)
+    assert search._part(1) > 10**6
 
 
 def test_a_kernel_is_ready_once_it_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,8 @@ PLAIN = 800
 TRAFFIC_SHARE = 0.15
 #: Seconds between looks at the clock, about.
 GLANCE_S = 0.03
+#: Most steps between them: where a kernel ends by itself at once, time says nothing.
+MOST_PACE = 1e9
 
 #: Tries to mend a packing's loads, and moves of each per processor.
 TRIES, RELIEF = 12, 100
@@ -258,7 +260,7 @@ class _Search:
         """Account for steps (of the packing's cost); choose how often to look at the clock."""
         self.clock.spend(steps * (self.size + OVERHEAD) * STEP_WORK[kernel in self.fast])
         if not self.clock.deterministic:
-            self.pace = min(4.0 * self.pace, max(1.0, self.pace * GLANCE_S / max(1e-6, time.perf_counter() - began)))
+            self.pace = min(MOST_PACE, 4.0 * self.pace, max(1.0, self.pace * GLANCE_S / max(1e-6, time.perf_counter() - began)))
         else:
             self.pace = 1000.0 if kernel in self.fast else 50.0
 
