@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 MAX_UNITS: Final = 512
 _INFINITE: Final = 2**61
 #: Load of a unit that its processor cannot run: above any real load, and 512 of them stay within int64.
-_UNABLE: Final = 2**52
+UNABLE: Final = 2**52
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,12 +43,15 @@ class Cut:
 def units(problem: Problem) -> tuple[int, Ints]:
     """Number of units to cut between, and the unit of every task (n,), in topological order.
 
-    The layers, where every task has one; else the tasks themselves.
+    The layers, where every task has one; else the tasks themselves. Layers on a loop through time are
+    one unit: no pipeline runs them in turn.
     """
-    layer = problem.tasks.layer
-    if (layer >= 0).all():
-        present, unit = np.unique(layer, return_inverse=True)
-        return len(present), unit
+    tasks, edges = problem.tasks, problem.edges
+    if (tasks.layer >= 0).all():
+        forward = np.array([kind == "F" for kind in tasks.kinds])
+        inside = (edges.distance == 0) & forward[edges.source] & forward[edges.target]
+        unit = joined(np.unique(tasks.layer, return_inverse=True)[1], edges.source[inside], edges.target[inside])
+        return int(unit.max()) + 1, unit
     instance = problem.instance
     order = instance.task[instance.order[instance.copy[instance.order] == 0]]
     unit = np.empty(len(order), dtype=np.int64)
@@ -56,15 +59,34 @@ def units(problem: Problem) -> tuple[int, Ints]:
     return len(order), unit
 
 
-def contiguous_cut(problem: Problem) -> Cut | None:
-    """The best contiguous cut; None if there are too many units or no cut runs every task."""
-    count, unit = units(problem)
+def joined(unit: Ints, source: Ints, target: Ints) -> Ints:
+    """(n,) The units of a chain, joined wherever an edge leads back along it."""
+    border = np.ones(int(unit.max()) + 1, dtype=bool)
+    for late, early in zip(unit[source].tolist(), unit[target].tolist(), strict=True):
+        if early < late:
+            border[early + 1 : late + 1] = False
+    return (np.cumsum(border) - 1)[unit]
+
+
+def contiguous_cut(problem: Problem, unit: Ints | None = None, group: Ints | None = None) -> Cut | None:
+    """The best contiguous cut; None if there are too many units or no cut runs every task.
+
+    Parameters
+    ----------
+    unit
+        (n,) Place of every task in the chain that is cut, from 0; that of `units` if not given.
+    group
+        (units,) Ascending; no stage holds units of two groups. All are one group if not given.
+    """
+    unit = units(problem)[1] if unit is None else unit
+    count = int(unit.max()) + 1
     if count > MAX_UNITS:
         return None
+    first = np.zeros(count, dtype=np.int64) if group is None else np.searchsorted(group, group)  # of each unit's group
     processors = min(len(problem.processors), count)
-    load = _loads(problem, unit, count)
-    least = _least_load(load, processors, count)
-    if least >= _UNABLE:
+    load = loads(problem, unit, count)
+    least = _least_load(load, processors, first)
+    if least >= UNABLE:
         return None
     received = _received(problem, unit, count)
     # rest[s][i]: least traffic of units i.. on stages s.., each within the least load.
@@ -72,39 +94,41 @@ def contiguous_cut(problem: Problem) -> Cut | None:
     rest[:, count] = 0
     for s in range(processors - 1, -1, -1):
         for i in range(count - 1, -1, -1):
-            rest[s, i] = _options(s, i, load, received, rest, least).min()
+            rest[s, i] = _options(s, i, load, received, rest, least, first).min()
     borders = [0]
     while borders[-1] < count:
         s, i = len(borders) - 1, borders[-1]
-        borders.append(i + 1 + int(_options(s, i, load, received, rest, least).argmin()))
+        borders.append(i + 1 + int(_options(s, i, load, received, rest, least, first).argmin()))
     stage = np.searchsorted(np.array(borders), unit, side="right") - 1
     return Cut(stage=stage, stages=len(borders) - 1, load_cycles=least, traffic_bytes=_traffic(problem, stage))
 
 
-def _options(s: int, i: int, load: Ints, received: Ints, rest: Ints, least: int) -> Ints:
-    """Traffic when stage s takes units i..j-1, for j = i + 1, ...; infinite where it is overloaded."""
-    fits = load[s, i + 1 :] - load[s, i] <= least
+def _options(s: int, i: int, load: Ints, received: Ints, rest: Ints, least: int, first: Ints) -> Ints:
+    """Traffic when stage s takes units i..j-1, for j = i + 1, ...; infinite where it is overloaded or holds two groups."""
+    fits = (load[s, i + 1 :] - load[s, i] <= least) & (first[i:] <= i)
     return np.where(fits, np.minimum(received[i, i + 1 :] + rest[s + 1, i + 1 :], _INFINITE), _INFINITE)
 
 
-def _loads(problem: Problem, unit: Ints, count: int) -> Ints:
-    """(P, count + 1) Cycles of units 0..j-1 on each processor; unrunnable units count as `_UNABLE`."""
+def loads(problem: Problem, unit: Ints, count: int) -> Ints:
+    """(P, count + 1) Cycles of units 0..j-1 on each processor; unrunnable units count as `UNABLE`."""
     repeats = np.where([kind == "U" for kind in problem.tasks.kinds], 1, problem.micro_batches)
     cycles = problem.tasks.cycles[:, [p.kind for p in problem.processors]]
     table = np.zeros((len(problem.processors), count + 1), dtype=np.int64)
     for p in range(len(problem.processors)):
         np.add.at(table[p], unit + 1, np.maximum(cycles[:, p], 0) * repeats)
-        table[p, unit[cycles[:, p] < 0] + 1] = _UNABLE
+        table[p, unit[cycles[:, p] < 0] + 1] = UNABLE
     return table.cumsum(axis=1)
 
 
-def _least_load(load: Ints, processors: int, count: int) -> int:
-    """Smallest possible largest stage; `_UNABLE` or more if every cut has an unrunnable one."""
-    best = load[0].copy()  # units 0..j-1 on stages 0..s, none of them empty but the last few
+def _least_load(load: Ints, processors: int, first: Ints) -> int:
+    """Smallest possible largest stage; `UNABLE` or more if every cut has an unrunnable one, or the groups are too many."""
+    count = len(first)
+    best = np.where(np.append(0, first) == 0, load[0], _INFINITE)  # units 0..j-1 on stages 0..s, none of them empty but the last few
     for s in range(1, processors):
         step = best.copy()
-        for j in range(2, count + 1):  # stage s takes units i..j-1; those before it have at least one
-            step[j] = min(int(step[j]), int(np.maximum(best[1:j], load[s, j] - load[s, 1:j]).min()))
+        for j in range(2, count + 1):  # stage s takes units i..j-1 of one group; those before it have at least one
+            i = max(1, int(first[j - 1]))
+            step[j] = min(int(step[j]), int(np.maximum(best[i:j], load[s, j] - load[s, i:j]).min()))
         best = step
     return int(best[count])
 

@@ -27,14 +27,16 @@ def test_two_commands_set_everything_up():
 
 
 def test_the_files_shown_can_be_used(tmp_path):
-    machine, shown = blocks("toml")
+    machine, pipeline, shown = blocks("toml")
     (tmp_path / "machine.toml").write_text(machine, encoding="utf-8")
+    (tmp_path / "pipeline.toml").write_text(pipeline, encoding="utf-8")
     (tmp_path / "net.toml").write_text(shown, encoding="utf-8")
     platform = spikepipe_sched.load_platform(tmp_path / "machine.toml")
     assert (len(platform.processors), platform.interconnect.sharing) == (3, "bus")
     network = spikepipe_sched.load_network(tmp_path / "net.toml")
     graph = spikepipe_sched.lower(network, spikepipe_sched.TrainingSetup(windows=4), platform)
     assert "F(conv1,3)" in graph
+    assert spikepipe_sched.solve(spikepipe_sched.load_problem(tmp_path / "pipeline.toml"), "zb-h1").objective == 39
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -22,6 +22,8 @@ class Auto:
         exact=True,
         modes=("periodic", "finite"),
         supports=lambda _: None,
+        optimises="the problem's objectives in their order, under all limits",
+        ignores="while it searches link contention: transfers are given their turns afterwards",
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:

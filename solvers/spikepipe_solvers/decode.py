@@ -53,6 +53,8 @@ class Arcs:
         """Earliest start at either end of the free arc, or within the spare time next to one."""
         if cycles > self.length:
             return None
+        if self.length == self.period:  # empty: it begins where the first task does
+            return ready
         early = (ready - self.begin) % self.period
         if early <= self.spare and early + cycles <= self.length:
             return ready
@@ -73,6 +75,8 @@ class Arcs:
         self.spare += cycles  # the free arc need not hold this task any more
 
     def _take_arc(self, begin: int, cycles: int) -> None:
+        if self.length == self.period:
+            self.begin = begin % self.period
         before = (begin - self.begin) % self.period
         after = self.length - before - cycles
         if before <= after:  # the front part is lost, the arc goes on behind the task

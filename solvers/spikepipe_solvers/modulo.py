@@ -223,6 +223,8 @@ class Modulo:
         exact=False,
         modes=("periodic",),
         supports=supports,
+        optimises="the period, then the sum of delays, then the traffic, under limits on delays and the span",
+        ignores="memory (of what it finds the best within the limits is kept), and while it searches link contention",
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:

@@ -69,6 +69,8 @@ class Sequential:
         exact=False,
         modes=("periodic", "finite"),
         supports=supports,
+        optimises="the choice of the one processor, by the problem's objectives",
+        ignores="every other processor, and limits",
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:

@@ -2,37 +2,48 @@
 
 Layers are cut by PipeDream's dynamic programme without replication (`spikepipe_sched.cut`); a
 stage runs all its forward tasks as one block and all the rest (E, B, W, U) as another. Periodic:
-asynchronous, one forward and one backward block per stage and period, the period being the
-largest stage, each block as early as its inputs and the other block allow. Finite: the 1F1B order
-(stage s of S runs min(M, S - s) forwards, then alternates), then the updates.
+asynchronous (``pipedream``: this mode alone), one forward and one backward block per stage and period,
+the period being the largest stage, each block as early as its inputs and the other block allow. Finite:
+``1f1b``; where tasks are no passes of layers, the stages run one micro-batch after the other.
 
 Narayanan et al., PipeDream, SOSP 2019, doi:10.1145/3341301.3359646.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.cut import Cut, contiguous_cut
+from spikepipe_sched.cut import MAX_UNITS, Cut, contiguous_cut
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Result
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Budget, Observer, SolverSpec
 from spikepipe_solvers.finish import finish
+from spikepipe_solvers.pipelines import ONE_F_ONE_B
 
 Ints = NDArray[np.int64]
 
 
 def supports(problem: Problem) -> str | None:
-    """One copy per iteration, and a cut."""
+    """One copy per iteration, a cut, and stages that run in blocks."""
     if problem.unroll > 1:
         return "stages repeat every iteration; use unroll=1"
-    if contiguous_cut(problem) is None:
-        return "there is no contiguous cut (more than 512 units, or a processor that cannot run its stage)"
+    if problem.mode == "finite" and ONE_F_ONE_B.supports(problem) is None:
+        return None
+    cut = contiguous_cut(problem)
+    if cut is None:
+        return f"there is no contiguous cut (more than {MAX_UNITS} units, or a processor that cannot run its stage)"
+    if (stage_schedule(problem, cut).start < 0).any():
+        return "tasks of different stages wait for each other in turn, so that no stage can run its own back to back"
     return None
+
+
+def supports_periodic(problem: Problem) -> str | None:
+    """The same, with delayed gradients."""
+    return supports(problem) if problem.mode == "periodic" else "it is a pipeline with delayed gradients; use --mode periodic, or the solver 'stages'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +65,14 @@ def _block(problem: Problem, stage: int, copies: list[int]) -> _Block:
 
 
 def _sequences(problem: Problem, cut: Cut) -> list[list[_Block]]:
-    """The blocks of every stage in the order in which it runs them."""
-    instance, kinds = problem.instance, problem.tasks.kinds
-    order = [int(v) for v in instance.order]
-    finite = problem.mode == "finite"
-    stage_of = cut.stage[instance.task]
-
-    def pick(stage: int, copy: int, kind: str) -> list[int]:
-        def belongs(v: int) -> bool:
-            name = kinds[int(instance.task[v])]
-            what = "U" if finite and name == "U" else "F" if name == "F" else "B"
-            return what == kind and (what == "U" or int(instance.copy[v]) == copy)
-
-        return [v for v in order if stage_of[v] == stage and belongs(v)]
-
-    sequences: list[list[_Block]] = []
-    for stage in range(cut.stages):
-        forward = [_block(problem, stage, pick(stage, m, "F")) for m in range(problem.micro_batches)]
-        backward = [_block(problem, stage, pick(stage, m, "B")) for m in range(problem.micro_batches)]
-        warm_up = min(problem.micro_batches, cut.stages - stage)
-        sequence = forward[:warm_up]
-        for m in range(problem.micro_batches):
-            sequence.append(backward[m])
-            sequence.extend(forward[warm_up + m : warm_up + m + 1])
-        sequence.append(_block(problem, stage, pick(stage, 0, "U")))
-        sequences.append([block for block in sequence if block.copies])
-    return sequences
+    """The blocks of every stage in the order in which it runs them: periodic F, then the rest; finite each micro-batch, then U."""
+    instance, finite = problem.instance, problem.mode == "finite"
+    stage, after = cut.stage[instance.task], "U" if finite else "F"
+    blocks: list[dict[tuple[bool, int], list[int]]] = [{} for _ in range(cut.stages)]
+    for v in instance.order.tolist():
+        kind = problem.tasks.kinds[int(instance.task[v])]
+        blocks[int(stage[v])].setdefault(((kind == after) == finite, int(instance.copy[v])), []).append(v)
+    return [[_block(problem, s, copies) for _, copies in sorted(mine.items())] for s, mine in enumerate(blocks)]
 
 
 def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
@@ -140,22 +133,41 @@ def _fit(taken: list[tuple[int, int]], begin: int, length: int, period: int | No
     return begin
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """Solver ``stages``."""
+    """Solvers ``stages`` and ``pipedream``."""
 
-    spec = SolverSpec(
+    spec: SolverSpec
+
+    def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
+        """Cut, then lay out the blocks; the budget, seed and hint play no part."""
+        if problem.mode == "finite" and ONE_F_ONE_B.supports(problem) is None:
+            return replace(ONE_F_ONE_B, name=self.spec.name).solve(problem, budget=budget, seed=seed, hint=hint, observer=observer)
+        cut = contiguous_cut(problem)
+        return finish(problem, [] if cut is None else [stage_schedule(problem, cut)], self.spec.name)
+
+
+SOLVER = Stages(
+    spec=SolverSpec(
         name="stages",
         summary="contiguous stages, backward as one task: standard pipelining (periodic: asynchronous; finite: 1F1B)",
         source="doi:10.1145/3341301.3359646",
         exact=False,
         modes=("periodic", "finite"),
         supports=supports,
+        optimises="the largest load of a contiguous stage (periodic: that is the period); of equal ones the traffic",
+        ignores="delays, memory, link contention, lags within a block, and in finite mode the order's makespan while it cuts",
     )
-
-    def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
-        """Cut, then lay out the blocks; the budget, seed and hint play no part."""
-        cut = contiguous_cut(problem)
-        return finish(problem, [] if cut is None else [stage_schedule(problem, cut)], "stages")
-
-
-SOLVER = Stages()
+)
+PIPEDREAM = Stages(
+    spec=SolverSpec(
+        name="pipedream",
+        summary="PipeDream without replication: contiguous stages, backward as one task, asynchronous 1F1B",
+        source="doi:10.1145/3341301.3359646",
+        exact=False,
+        modes=("periodic",),
+        supports=supports_periodic,
+        optimises="the largest load of a contiguous stage, which is the period; of equal ones the traffic",
+        ignores="delays, memory, link contention and lags within a block",
+    )
+)

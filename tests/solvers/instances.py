@@ -10,6 +10,7 @@ import networkx as nx
 from spikepipe_sched import Interconnect, Limits, Network, Platform, Problem, Split, SystolicArray, TrainingSetup, load_network
 from spikepipe_sched.lower import lower as lowered
 from spikepipe_sched.network import Layer
+from spikepipe_sched.readers.pipeline import Pipeline
 from tests.oracle import random_problem
 
 
@@ -111,6 +112,12 @@ def in_flight(count: int, *, span: int | None = None) -> Problem:
     return Problem.from_graph(graph, machine, limits=Limits(span_cycles=span))
 
 
+def pipeline(micro_batches: int = 3, *, stages: int = 3, **options: Any) -> Problem:
+    """Unequal stages, as the literature of pipelines states them."""
+    columns = [tuple(column[:stages]) for column in ((3, 2, 4, 1), (4, 1, 3, 2), (2, 3, 2, 1))]
+    return Pipeline.of_stages("stages", *columns, micro_batches=micro_batches, transfer_cycles=1, **options).problem()
+
+
 INSTANCES: dict[str, Callable[[], Problem]] = {
     "tiny": network_problem,
     "tiny, windows 4": lambda: network_problem(windows=4),
@@ -143,6 +150,13 @@ INSTANCES: dict[str, Callable[[], Problem]] = {
     "unrolled, delays at most 2": lambda: network_problem(unroll=2, limits=Limits(delay=2)),
     "tiny, one layer synchronous": lambda: network_problem(limits=Limits(layer_delay=(("fc2", 1), ("fc1", 3)))),
     "residual, little span": lambda: residual_problem(limits=Limits(span_cycles=4000)),
+    "pipeline": pipeline,
+    "pipeline, one micro-batch": lambda: pipeline(1),
+    "pipeline, interleaved": lambda: pipeline(2, stages=2, placement="interleaved", chunks=2),
+    "pipeline, there and back": lambda: pipeline(2, stages=2, placement="v", chunks=2),
+    "pipeline, free": lambda: pipeline(2, stages=2, placement="free", chunks=2),
+    "pipeline, fewer layers than processors": lambda: pipeline(2, stages=2, placement="free", processors=3),
+    "pipeline, little memory": lambda: pipeline(memory=2),
     **{f"random periodic {seed}": lambda seed=seed: random_problem(seed, "periodic") for seed in range(8)},
     **{f"random finite {seed}": lambda seed=seed: random_problem(seed, "finite") for seed in range(8)},
 }

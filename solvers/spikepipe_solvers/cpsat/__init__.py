@@ -29,6 +29,8 @@ class CpSat:
         exact=True,
         modes=("periodic", "finite"),
         supports=supports,
+        optimises="the problem's objectives in their order, under all limits",
+        ignores="link contention (transfers are given their turns afterwards), and memory where a model with it would be too large",
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:

@@ -28,6 +28,16 @@ Placement = Literal["insertion", "append"]
 Found = tuple[int, Indices, Ints]
 #: Priorities that choose the processor together with the copy.
 PAIRS = frozenset({"start", "early", "dynamic"})
+#: What a choice of the processor, or of a pair, is made for.
+_AIMS = {
+    "finish": "the earliest finish of one copy after the other",
+    "optimistic": "the earliest finish of one copy after the other, with the least that must follow",
+    "ahead": "the earliest finish of one copy after the other and of its successors",
+    "critical": "the critical path on one processor, and the earliest finish of every other copy",
+    "start": "the earliest start of any ready copy",
+    "early": "early starts, the earlier the more work follows",
+    "dynamic": "early starts, long paths behind them and fast processors (the dynamic level)",
+}
 #: Share of the upward rank that ``early`` takes off the earliest start.
 EARLY_SHARE = 0.05
 
@@ -110,7 +120,16 @@ class ListScheduling:
     @property
     def spec(self) -> SolverSpec:
         """Name, source and abilities."""
-        return SolverSpec(name=self.name, summary=self.summary, source=self.source, exact=False, modes=("finite",), supports=supports)
+        return SolverSpec(
+            name=self.name,
+            summary=self.summary,
+            source=self.source,
+            exact=False,
+            modes=("finite",),
+            supports=supports,
+            optimises=f"the makespan, through {_AIMS[self.priority if self.priority in PAIRS else self.choice]}",
+            ignores="memory, traffic and link contention" + ("" if self.placement == "insertion" else ", and idle time that copies have left behind"),
+        )
 
     @property
     def presets(self) -> tuple[str, ...]:
