@@ -85,7 +85,7 @@ class Comparison:
     baseline, baseline_note
         The solver that speed-ups are over, and why there are none, if so.
     left_out
-        Solvers of a group (`GROUPS`) that cannot take the problem, and why.
+        Solvers of a group (`GROUPS`) that cannot take the problem, or be loaded, and why.
     interrupted
         Whether solvers are missing, or the last one was stopped early.
     """
@@ -162,7 +162,7 @@ def compare(problem: Problem, solvers: str | Iterable[str | Solver] = (BASELINE,
 
 def side_by_side(problem: Problem, solvers: str | Iterable[str | Solver], baseline: str | Solver, run: Run) -> Comparison:
     """`compare`, with any way to run a solver."""
-    chosen, of_groups = choose(solvers)
+    chosen, of_groups, broken = choose(solvers)
     reference = load_solver(baseline) if isinstance(baseline, str) else baseline
     outcomes: dict[str, Result | SpikepipeError] = {}
     interrupted = False
@@ -182,7 +182,7 @@ def side_by_side(problem: Problem, solvers: str | Iterable[str | Solver], baseli
         del results[name]
     first = outcomes.get(reference.spec.name)
     length, why = _length(first), "" if first is None else _why(first)
-    left_out = {name: str(outcome) for name in of_groups if isinstance(outcome := outcomes.get(name), Unsupported)}
+    left_out = broken | {name: str(outcome) for name in of_groups if isinstance(outcome := outcomes.get(name), Unsupported)}
     return Comparison(
         problem=problem,
         rows=tuple(_row(chosen[name].spec, outcomes[name], results.values(), length) for name in chosen if name in outcomes and name not in left_out),
@@ -193,15 +193,21 @@ def side_by_side(problem: Problem, solvers: str | Iterable[str | Solver], baseli
     )
 
 
-def choose(solvers: str | Iterable[str | Solver]) -> tuple[dict[str, Solver], list[str]]:
-    """The solvers by name, each once, and which of them nobody asked for but by a group."""
+def choose(solvers: str | Iterable[str | Solver]) -> tuple[dict[str, Solver], list[str], dict[str, str]]:
+    """The solvers by name, each once; which of them nobody asked for but by a group; and those of a group that cannot be loaded, with the reason."""
     asked: list[str | Solver] = [solvers] if isinstance(solvers, str) else list(solvers)
     require(asked, "compare: name at least one solver")
     chosen: dict[str, Solver] = {}
     by_name: set[str] = set()
+    broken: dict[str, str] = {}
     for item in asked:
         if isinstance(item, str) and item in GROUPS:
-            for solver in map(load_solver, solver_names()):
+            for name in solver_names():
+                try:
+                    solver = load_solver(name)
+                except SpikepipeError as error:  # one bad package must not cost all the others their rows
+                    broken[name] = str(error)
+                    continue
                 if item == "all" or (solver.spec.source and not solver.spec.exact):
                     chosen.setdefault(solver.spec.name, solver)
             continue
@@ -209,11 +215,11 @@ def choose(solvers: str | Iterable[str | Solver]) -> tuple[dict[str, Solver], li
         other = chosen.setdefault(solver.spec.name, solver)
         require(other is solver or isinstance(item, str), f"compare: two solvers are called '{solver.spec.name}'")
         by_name.add(solver.spec.name)
-    return chosen, [name for name in chosen if name not in by_name]
+    return chosen, [name for name in chosen if name not in by_name], broken
 
 
 def _outcome(problem: Problem, solver: Solver, run: Run) -> Result | SpikepipeError:
-    """A result, or why there is none; what is wrong with the options is no matter of a solver, and raised."""
+    """A result, or why there is none, crashes included; what is wrong with the options is no matter of a solver, and raised."""
     try:
         return run(problem, solver)
     except Unsupported as error:
@@ -222,6 +228,8 @@ def _outcome(problem: Problem, solver: Solver, run: Run) -> Result | SpikepipeEr
         raise
     except SpikepipeError as error:
         return error
+    except Exception as error:
+        return SpikepipeError(f"crashed: {type(error).__name__}: {error}; solved alone it shows where")
 
 
 def _comparable(of: Result, to: Result) -> bool:

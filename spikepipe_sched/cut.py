@@ -123,14 +123,15 @@ def loads(problem: Problem, unit: Ints, count: int) -> Ints:
 def _least_load(load: Ints, processors: int, first: Ints) -> int:
     """Smallest possible largest stage; `UNABLE` or more if every cut has an unrunnable one, or the groups are too many."""
     count = len(first)
-    best = np.where(np.append(0, first) == 0, load[0], _INFINITE)  # units 0..j-1 on stages 0..s, none of them empty but the last few
+    best = np.where(np.append(0, first) == 0, load[0], _INFINITE)  # units 0..j-1 on stages 0..s, none of them empty
+    least = int(best[count])
     for s in range(1, processors):
-        step = best.copy()
-        for j in range(2, count + 1):  # stage s takes units i..j-1 of one group; those before it have at least one
-            i = max(1, int(first[j - 1]))
-            step[j] = min(int(step[j]), int(np.maximum(best[i:j], load[s, j] - load[s, i:j]).min()))
-        best = step
-    return int(best[count])
+        step = np.full(count + 1, _INFINITE, dtype=np.int64)
+        for j in range(s + 1, count + 1):  # stage s takes units i..j-1 of one group; those before it have at least one each
+            i = max(s, int(first[j - 1]))
+            step[j] = np.maximum(best[i:j], load[s, j] - load[s, i:j]).min(initial=_INFINITE)
+        best, least = step, min(least, int(step[count]))
+    return least
 
 
 def _copies_sent(problem: Problem) -> Ints:

@@ -130,6 +130,26 @@ def test_the_group_of_baselines_has_published_rules_and_no_searches():
     assert not {"auto", "cpsat", "sequential"} & {row.solver for row in found.rows}
 
 
+def test_a_solver_of_a_group_that_cannot_be_loaded_is_left_out(monkeypatch):
+    def load(name):
+        if name == "stages":
+            raise SpikepipeError("no luck")
+        return load_solver(name)
+
+    monkeypatch.setattr("spikepipe_sched.comparison.load_solver", load)
+    monkeypatch.setattr("spikepipe_sched.comparison.solver_names", lambda: ("stages", "sequential"))
+    found = compare(training_problem(2, 2), "all", baseline="sequential")
+    assert ([row.solver for row in found.rows], found.left_out) == (["sequential"], (("stages", "no luck"),))
+    with pytest.raises(SpikepipeError, match="no luck"):
+        compare(training_problem(2, 2), ["stages"], baseline="sequential")
+
+
+def test_a_crash_is_a_row():
+    found = compare(training_problem(2, 2), [Fake("buggy", failure=ZeroDivisionError("by 0")), "sequential"])
+    assert (rows(found)["buggy"].status, rows(found)["buggy"].note) == ("failed", "crashed: ZeroDivisionError: by 0; solved alone it shows where")
+    assert rows(found)["sequential"].length_cycles is not None
+
+
 def test_who_is_asked_for_by_name_has_a_row_even_if_in_a_group_too():
     found = compare(training_problem(2, 2), ["baselines", "list"], deterministic_limit=0.05)
     assert rows(found)["list"].status == "not supported"

@@ -36,6 +36,7 @@ from spikepipe_sched.result import Result
 from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Budget, Observer, SolverSpec
 from spikepipe_solvers.finish import finish
+from spikepipe_solvers.stages import back_to_back, incoming_edges
 
 Ints = NDArray[np.int64]
 
@@ -108,12 +109,11 @@ def _cuts(problem: Problem) -> Iterator[Cut]:
 
 def registered(problem: Problem, cut: Cut) -> Schedule:
     """Every stage one block per period, in topological order; a block begins a period and a transfer after those it reads."""
-    instance, period = problem.instance, max(1, cut.load_cycles)
-    offset, filled = np.zeros(instance.size, dtype=np.int64), np.zeros(cut.stages, dtype=np.int64)
-    for v in instance.order.tolist():
-        s = cut.stage[v]
-        offset[v] = filled[s]
-        filled[s] += instance.duration[v, s]
+    instance, incoming, period = problem.instance, incoming_edges(problem), 1
+    offset = np.zeros(instance.size, dtype=np.int64)
+    for s in range(cut.stages):
+        block, length = back_to_back(problem, s, instance.order[cut.stage[instance.order] == s].tolist(), incoming)
+        offset[list(block)], period = list(block.values()), max(period, length)
     crossing = np.flatnonzero((instance.distance == 0) & (cut.stage[instance.source] != cut.stage[instance.target]))
     source, target = instance.source[crossing], instance.target[crossing]
     begin = np.zeros(cut.stages, dtype=np.int64)
@@ -135,7 +135,7 @@ class LayerPipe:
         modes=("periodic",),
         supports=supports,
         optimises="the period, over contiguous stages of one pass each; of equal ones the traffic",
-        ignores="delays, memory, link contention and lags within a stage; it splits no task itself",
+        ignores="delays, memory, link contention and edges between iterations; lags while it cuts; it splits no task itself",
     )
 
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:

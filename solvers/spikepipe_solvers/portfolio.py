@@ -12,16 +12,21 @@ from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.lists import list_schedules
 from spikepipe_solvers.lists.improve import cheap_presets
+from spikepipe_solvers.pipelines import pipeline_schedules
+from spikepipe_solvers.sequences.improve import sequence_schedules, sequenced
 from spikepipe_solvers.sequential import sequential_schedules
 from spikepipe_solvers.stages import stage_schedule
 
 
 def heuristic_schedules(problem: Problem) -> Iterator[tuple[str, Schedule]]:
-    """(solver, schedule) of the one-processor, the list (finite) and the contiguous-stage schedules that the size allows.
+    """(solver, schedule) of the one-processor, the sequence, the literature's pipelines', the list (finite) and the contiguous-stage schedules that the size allows.
 
     Made one at a time, the quickest for what they are worth first: on large problems whoever asks may not have the time for all.
     """
     yield from (("sequential", schedule) for schedule in sequential_schedules(problem))
+    if sequenced(problem):
+        yield from (("sequences", schedule) for schedule in sequence_schedules(problem))
+        yield from pipeline_schedules(problem)
     rules = cheap_presets(problem.instance.size) if problem.mode == "finite" else []
     yield from list_schedules(problem, [rule for rule in rules if rule.large])
     if problem.unroll == 1 and (cut := contiguous_cut(problem)) is not None:

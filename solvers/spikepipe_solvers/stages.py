@@ -3,7 +3,8 @@
 Layers are cut by PipeDream's dynamic programme without replication (`spikepipe_sched.cut`); a
 stage runs all its forward tasks as one block and all the rest (E, B, W, U) as another. Periodic:
 asynchronous (``pipedream``: this mode alone), one forward and one backward block per stage and period,
-the period being the largest stage, each block as early as its inputs and the other block allow. Finite:
+the period being the largest stage (with the pauses that lags within its blocks demand), each block as
+early as its inputs and the other block allow. Finite:
 ``1f1b``; where tasks are no passes of layers, the stages run one micro-batch after the other.
 
 Narayanan et al., PipeDream, SOSP 2019, doi:10.1145/3341301.3359646.
@@ -48,35 +49,15 @@ def supports_periodic(problem: Problem) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Copies that run back to back on one stage, with their offsets; lengths in cycles."""
+    """Copies that run one after the other on one stage, with their offsets; lengths in cycles."""
 
     stage: int
-    copies: tuple[int, ...]
-    offset: tuple[int, ...]
+    offset: dict[int, int]
     length: int
 
 
-def _block(problem: Problem, stage: int, copies: list[int]) -> _Block:
-    offset, clock = list[int](), 0
-    for v in copies:
-        offset.append(clock)
-        clock += int(problem.instance.duration[v, stage])
-    return _Block(stage, tuple(copies), tuple(offset), clock)
-
-
-def _sequences(problem: Problem, cut: Cut) -> list[list[_Block]]:
-    """The blocks of every stage in the order in which it runs them: periodic F, then the rest; finite each micro-batch, then U."""
-    instance, finite = problem.instance, problem.mode == "finite"
-    stage, after = cut.stage[instance.task], "U" if finite else "F"
-    blocks: list[dict[tuple[bool, int], list[int]]] = [{} for _ in range(cut.stages)]
-    for v in instance.order.tolist():
-        kind = problem.tasks.kinds[int(instance.task[v])]
-        blocks[int(stage[v])].setdefault(((kind == after) == finite, int(instance.copy[v])), []).append(v)
-    return [[_block(problem, s, copies) for _, copies in sorted(mine.items())] for s, mine in enumerate(blocks)]
-
-
-def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
-    """The standard pipeline of a cut."""
+def incoming_edges(problem: Problem) -> list[list[tuple[int, int, int]]]:
+    """(source, lag, transfer) of the edges within an iteration, by target."""
     instance = problem.instance
     incoming: list[list[tuple[int, int, int]]] = [[] for _ in range(instance.size)]
     for u, v, distance, lag, transfer in zip(
@@ -84,10 +65,37 @@ def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
     ):
         if distance == 0:
             incoming[v].append((u, lag, transfer))
+    return incoming
+
+
+def back_to_back(problem: Problem, stage: int, copies: list[int], incoming: list[list[tuple[int, int, int]]]) -> tuple[dict[int, int], int]:
+    """Offsets of copies that a stage runs in this topological order, apart only where a lag between them demands it, and their length."""
+    offset, clock = dict[int, int](), 0
+    for v in copies:
+        offset[v] = max([clock, *(offset[u] + int(problem.instance.duration[u, stage]) + lag for u, lag, _ in incoming[v] if u in offset)])
+        clock = offset[v] + int(problem.instance.duration[v, stage])
+    return offset, clock
+
+
+def _sequences(problem: Problem, cut: Cut, incoming: list[list[tuple[int, int, int]]]) -> list[list[_Block]]:
+    """The blocks of every stage in the order in which it runs them: periodic F, then the rest; finite each micro-batch, then U."""
+    instance, finite = problem.instance, problem.mode == "finite"
+    stage, after = cut.stage[instance.task], "U" if finite else "F"
+    blocks: list[dict[tuple[bool, int], list[int]]] = [{} for _ in range(cut.stages)]
+    for v in instance.order.tolist():
+        kind = problem.tasks.kinds[int(instance.task[v])]
+        blocks[int(stage[v])].setdefault(((kind == after) == finite, int(instance.copy[v])), []).append(v)
+    return [[_Block(s, *back_to_back(problem, s, copies, incoming)) for _, copies in sorted(mine.items())] for s, mine in enumerate(blocks)]
+
+
+def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
+    """The standard pipeline of a cut."""
+    instance = problem.instance
+    incoming = incoming_edges(problem)
     processor = cut.stage[instance.task]
     start = np.full(instance.size, -1, dtype=np.int64)
-    period = max(1, cut.load_cycles) if problem.mode == "periodic" else None
-    sequences = _sequences(problem, cut)
+    sequences = _sequences(problem, cut, incoming)
+    period = max(1, *(sum(block.length for block in mine) for mine in sequences)) if problem.mode == "periodic" else None
     taken: list[list[tuple[int, int]]] = [[] for _ in sequences]  # (start, length) placed on each stage
     following = [0] * len(sequences)
     while any(done < len(sequence) for done, sequence in zip(following, sequences, strict=True)):
@@ -95,12 +103,11 @@ def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
         for stage, sequence in enumerate(sequences):
             while following[stage] < len(sequence):
                 block = sequence[following[stage]]
-                inside = set(block.copies)
                 begin = 0
                 waiting = False
-                for v, offset in zip(block.copies, block.offset, strict=True):
+                for v, offset in block.offset.items():
                     for u, lag, transfer in incoming[v]:
-                        if u in inside:
+                        if u in block.offset:
                             continue
                         if start[u] < 0:
                             waiting = True
@@ -110,7 +117,7 @@ def stage_schedule(problem: Problem, cut: Cut) -> Schedule:
                 if waiting:
                     break
                 begin = _fit(taken[stage], begin, block.length, period)
-                for v, offset in zip(block.copies, block.offset, strict=True):
+                for v, offset in block.offset.items():
                     start[v] = begin + offset
                 taken[stage].append((begin, block.length))
                 following[stage] += 1
@@ -155,8 +162,8 @@ SOLVER = Stages(
         exact=False,
         modes=("periodic", "finite"),
         supports=supports,
-        optimises="the largest load of a contiguous stage (periodic: that is the period); of equal ones the traffic",
-        ignores="delays, memory, link contention, lags within a block, and in finite mode the order's makespan while it cuts",
+        optimises="the largest load of a contiguous stage (periodic: without lags that is the period); of equal ones the traffic",
+        ignores="delays, memory, link contention and edges between iterations; lags, and in finite mode the makespan, while it cuts",
     )
 )
 PIPEDREAM = Stages(
@@ -167,7 +174,7 @@ PIPEDREAM = Stages(
         exact=False,
         modes=("periodic",),
         supports=supports_periodic,
-        optimises="the largest load of a contiguous stage, which is the period; of equal ones the traffic",
-        ignores="delays, memory, link contention and lags within a block",
+        optimises="the largest load of a contiguous stage, which without lags is the period; of equal ones the traffic",
+        ignores="delays, memory, link contention and edges between iterations; lags while it cuts",
     )
 )

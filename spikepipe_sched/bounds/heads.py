@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spikepipe_sched.bounds.slots import slot_edges
+from spikepipe_sched.order import topological_order
+
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
 
@@ -100,13 +103,20 @@ def machines(problem: Problem) -> tuple[list[int], Ints]:
 
 
 def iteration_graph(problem: Problem) -> Graph:
-    """All copies of a problem and their edges of distance 0."""
+    """All copies of a problem and their edges of distance 0; with limited memories, those of `slot_edges` too."""
     instance, (kinds, counts) = problem.instance, machines(problem)
-    inside = np.flatnonzero(instance.distance == 0)
-    source, target, lag, apart = simple(instance.source[inside], instance.target[inside], instance.lag[inside], instance.transfer[inside])
+    inside, order, (first, then) = np.flatnonzero(instance.distance == 0), instance.order, slot_edges(problem)
+    columns = (instance.source[inside], instance.target[inside], instance.lag[inside], instance.transfer[inside])
+    if len(first):
+        none = np.zeros_like(first)
+        more = tuple(np.concatenate(pair) for pair in zip(columns, (first, then, none, none), strict=True))
+        turned = topological_order(instance.size, more[0], more[1])
+        if turned is not None:  # else no schedule fits, which is not for a bound to say
+            columns, order = more, turned
+    source, target, lag, apart = simple(*columns)
     together = problem.mode == "finite"  # micro-batches of a task share its processor, unrolled iterations need not
     return Graph(
-        order=instance.order,
+        order=order,
         source=source,
         target=target,
         lag=lag,

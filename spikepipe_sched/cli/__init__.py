@@ -4,8 +4,8 @@ One file per command; only the command that runs is imported, and what it needs 
 needs it, so that ``--help`` costs no more than the parser.
 
 Exit codes: 0; 1 nothing feasible, a gap above ``--require-gap``, a schedule with violations, or a
-failure; 2 bad input; 130 interrupted before there was anything to show; 141 the reader of
-the output went away.
+failure; 2 bad input; 130 interrupted before there was anything to show, or in the middle of a
+comparison; 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _run(tokens: list[str]) -> int:
 
 
 def complain(message: object, code: int) -> int:
-    """One line on stderr; returns ``code``."""
-    text = " ".join(str(message).split())
+    """One line on stderr, without characters that could steer the terminal (files have any names); returns ``code``."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(message).split()))
     print(f"error: {text}", file=sys.stderr)
     return code
 

@@ -108,5 +108,5 @@ def _text(front: Front) -> str:
 
     rows = [cells(point) for point in front.points]
     known = sum(point.proven for point in front.points)
-    closing = f"{len(rows)} points, {known} with the {second.split(' bytes')[0]} proven least at their {front.objectives[0]}; {front.runtime_s:.1f} s"
+    closing = f"{len(rows)} point{'' if len(rows) == 1 else 's'}, {known} with the {second.split(' bytes')[0]} proven least at their {front.objectives[0]}; {front.runtime_s:.1f} s"
     return f"{table(headers, rows, right=range(len(headers) - 1))}\n{closing}"

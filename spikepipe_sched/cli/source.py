@@ -64,8 +64,8 @@ def read_source(name: str, training: Training, costing: Costing, job: Job) -> So
         placement=job.placement,
         chunks=job.chunks,
     )
-    if file.unit > 1:
-        print(f"note: stages are cut into {file.unit} chunks: a cycle is 1/{file.unit} of the file's unit of time", file=sys.stderr)
+    if file.note:
+        print(f"note: {file.note}", file=sys.stderr)
     return GraphSource(file=file)
 
 

@@ -97,8 +97,8 @@ def bars(result: Result, periods: int = 1) -> list[Bar]:
 
 def length_cycles(result: Result) -> int:
     """The period, or the end of a finite run; at least 1."""
-    _, schedule = drawable(result)
-    return schedule.period if schedule.period is not None else max(1, *(bar.end for bar in bars(result)))
+    problem, schedule = drawable(result)
+    return schedule.period if schedule.period is not None else max(1, int((schedule.start + durations(problem, schedule)).max()))
 
 
 def window(result: Result, length: int) -> list[Bar]:
@@ -147,6 +147,13 @@ def drawn_cycles(results: Iterable[Result], most: int) -> int:
 
     longest = max(length_cycles(result) for result in some)
     return max(1, bisect_right(range(1, longest + 1), most, key=count))
+
+
+def processor_labels(problem: Problem) -> list[str]:
+    """What each processor is called in a drawing: with its class, where they are not all of one."""
+    classes = [problem.classes[p.kind] for p in problem.processors]
+    several = len(set(classes)) > 1
+    return [f"{p.name} {kind}" if several and kind != p.name else p.name for p, kind in zip(problem.processors, classes, strict=True)]
 
 
 def iteration_word(problem: Problem) -> str:

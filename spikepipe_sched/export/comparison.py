@@ -71,14 +71,16 @@ def _solvers_html(comparisons: Sequence[Comparison]) -> str:
 def _figures(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]], list[int]]:
     """Headers, rows, and which columns are numbers."""
     finite = any(comparison.problem.mode == "finite" for comparison in comparisons)
+    delayed = not finite and any(comparison.problem.layers for comparison in comparisons)  # a synchronous schedule has no delays, nor has a task graph
+    unroll = max((comparison.problem.unroll for comparison in comparisons), default=1)
     first = next((row.objective for comparison in comparisons for row in comparison.rows if row.objective is not None), None)
     headers = [
         "processors",
         "solver",
-        "makespan" if finite else "period",
+        "makespan" if finite else "period" if unroll == 1 else f"period of {unroll} iterations",
         "gap" if first in ("period", "makespan", None) else f"gap of {TITLES.get(first, first)}",
     ]
-    headers += [] if finite else [TITLES["delay"]]  # a synchronous schedule has no delays
+    headers += [TITLES["delay"]] if delayed else []
     headers += ["traffic bytes", TITLES["memory"], "busy", f"over {comparisons[0].baseline if comparisons else 'baseline'}", "seconds", "status"]
 
     def cells(comparison: Comparison, row: Row) -> list[str]:
@@ -88,7 +90,7 @@ def _figures(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[st
         if row.length_cycles is None:
             return [plain(text) for text in (*start, *["-"] * (len(headers) - 4), seconds, status)]
         speedup = "-" if row.speedup is None else f"{row.speedup:.2f}x"
-        delays = [] if finite else [f"{row.total_delay:,}"]
+        delays = [f"{row.total_delay:,}"] if delayed else []
         figures = [
             f"{row.length_cycles:,}",
             percent(row.gap),

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from spikepipe_sched.export.bars import LOOKS, Bar, bars, drawable, iteration_word, kinds_present, plain
+from spikepipe_sched.export.bars import LOOKS, Bar, bars, drawable, iteration_word, kinds_present, plain, processor_labels
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Bar as Bars
@@ -90,7 +90,7 @@ def traces(problem: Problem, drawn: Sequence[Bar]) -> Iterator[Bars]:
     """One trace per kind of task; every second iteration is paler, and a finite run's bars show their micro-batch where it has room."""
     import plotly.graph_objects as go
 
-    rows = [shown_name(p.name) for p in problem.processors]
+    rows = [*map(shown_name, processor_labels(problem))]
     hover = (
         "<b>%{customdata[0]}</b><br>layer %{customdata[1]}, window %{customdata[2]}, " + iteration_word(problem) + " %{customdata[3]}"
         "<br>on %{y}<br>start %{customdata[4]:,} cycles, end %{customdata[5]:,}, takes %{customdata[6]:,}<extra></extra>"
@@ -119,7 +119,7 @@ def traces(problem: Problem, drawn: Sequence[Bar]) -> Iterator[Bars]:
 
 def processor_axis(problem: Problem) -> dict[str, Any]:
     """The vertical axis: the first processor on top, idle ones too."""
-    rows = [shown_name(p.name) for p in problem.processors]
+    rows = [*map(shown_name, processor_labels(problem))]
     return {"type": "category", "categoryorder": "array", "categoryarray": rows, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from spikepipe_sched.cut import contiguous_cut, units
 from spikepipe_sched.export.bars import iteration_word, plain
 from spikepipe_sched.traffic import moved_bytes
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 UNITS: Final = {"period": "cycles", "makespan": "cycles", "delay": "iterations", "traffic": "bytes", "memory": "bytes"}
 _LAYERS_SHOWN: Final = 24
-
-
 #: The command line's options for limits, where it has one.
 OPTIONS: Final = {
     "period_cycles": "--max-period",
@@ -30,20 +30,18 @@ OPTIONS: Final = {
 }
 
 
-def summary_lines(result: Result, baseline: Cut | None = None) -> list[str]:
+def summary_lines(result: Result) -> list[str]:
     """`summary_rows` as aligned lines of text."""
-    rows = summary_rows(result, baseline)
+    rows = summary_rows(result)
     margin = max(len(label) for label, _ in rows)
     return [f"{label:<{margin}}  {text}" for label, text in rows]
 
 
-def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str, str]]:
+def summary_rows(result: Result) -> list[tuple[str, str]]:
     """Label and text of every line of the summary.
 
-    Parameters
-    ----------
-    baseline
-        Contiguous stages to compare with; computed if not given.
+    What a task graph cannot have is left out: multiply-accumulates where no task has any, traffic
+    and memory where nothing is moved or kept, stages where there are no layers.
     """
     problem, figures = result.problem, result.metrics
     rows = [
@@ -55,11 +53,15 @@ def summary_rows(result: Result, baseline: Cut | None = None) -> list[tuple[str,
     if figures is None:
         return rows + _why_not(result)
     rows += _costs(problem)
-    cut = baseline if baseline is not None else contiguous_cut(problem)
+    layered = bool((problem.tasks.layer >= 0).all())
+    cut = contiguous_cut(problem) if layered else None
     rows.append(_length(problem, figures))
     rows += _objectives(result)
     rows += [_delays(figures)] if figures.delays else []
-    rows += [_traffic(problem, figures, cut), _utilisation(figures), _memory(problem, figures), _speedup(problem, figures, cut)]
+    rows += [_traffic(problem, figures, cut, layered)] if problem.tensor_bytes.any() else []
+    rows.append(_utilisation(problem, figures))
+    rows += [_memory(problem, figures)] if figures.memory_bytes else []
+    rows += _over_stages(problem, figures, cut) if layered else _over_one(problem, figures)
     return rows + _warnings(figures)
 
 
@@ -161,18 +163,22 @@ def _delays(figures: Metrics) -> tuple[str, str]:
     return "delay per layer", f"{', '.join(each[:_LAYERS_SHOWN])}{more} (sum {figures.total_delay}) iterations"
 
 
-def _traffic(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, str]:
+def _traffic(problem: Problem, figures: Metrics, cut: Cut | None, layered: bool) -> tuple[str, str]:
     share = Fraction(figures.traffic_bytes, iterations_in(problem))
-    added = overhead(problem, figures.traffic_bytes, cut)
-    shown = f"{int(share):,}" if share.denominator == 1 else f"{float(share):,.1f}"
-    return "traffic", f"{shown} bytes per {iteration_word(problem)}; overhead {'n/a' if added is None else f'{100 * added:+.2f} %'} over contiguous stages"
+    text = f"{int(share):,} bytes" if share.denominator == 1 else f"{float(share):,.1f} bytes"
+    if problem.mode == "periodic" or problem.micro_batches > 1:
+        text += f" per {iteration_word(problem)}"
+    if layered:
+        added = overhead(problem, figures.traffic_bytes, cut)
+        text += f"; overhead {'n/a' if added is None else f'{100 * added:+.2f} %'} over contiguous stages"
+    return "traffic", text
 
 
-def _utilisation(figures: Metrics) -> tuple[str, str]:
-    return (
-        "utilisation",
-        f"{100 * figures.utilisation:.1f} % of cycles busy; {figures.mac_utilisation:.3f} multiply-accumulates per processing element and cycle",
-    )
+def _utilisation(problem: Problem, figures: Metrics) -> tuple[str, str]:
+    text = f"{100 * figures.utilisation:.1f} % of cycles busy"
+    if problem.tasks.macs.any():
+        text += f"; {figures.mac_utilisation:.3f} multiply-accumulates per processing element and cycle"
+    return "utilisation", text
 
 
 def _memory(problem: Problem, figures: Metrics) -> tuple[str, str]:
@@ -180,16 +186,27 @@ def _memory(problem: Problem, figures: Metrics) -> tuple[str, str]:
     return "peak memory", f"{figures.memory_bytes:,} bytes on {plain(problem.processors[fullest].name)}"
 
 
-def _speedup(problem: Problem, figures: Metrics, cut: Cut | None) -> tuple[str, str]:
+def _over_stages(problem: Problem, figures: Metrics, cut: Cut | None) -> list[tuple[str, str]]:
+    """The speed-up over contiguous stages: of a finite run a bound, for pipelines also fill and drain, and none below 1, which would say nothing."""
     factor = speedup(problem, figures.length_cycles, cut)
     if cut is None or factor is None:
-        return "speed-up", "n/a (no contiguous stages to compare with)"
+        return [("speed-up", "n/a (no contiguous stages to compare with)")]
+    if problem.mode == "finite" and factor < 1:
+        return []
     allowed = min(len(problem.processors), units(problem)[0])
-    least = "" if problem.mode == "periodic" else "at least "  # a pipeline also fills and drains
-    return (
-        "speed-up",
-        f"{least}{factor:.2f}x over contiguous stages on {_count(allowed, 'processor')} ({cut.stages} used; largest load {cut.load_cycles:,} cycles)",
-    )
+    least = "" if problem.mode == "periodic" else "at least "
+    text = f"{least}{factor:.2f}x over contiguous stages on {_count(allowed, 'processor')} ({cut.stages} used; largest load {cut.load_cycles:,} cycles)"
+    return [("speed-up", text)]
+
+
+def _over_one(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
+    """The speed-up over the fastest processor that can run every task; no line if there is none."""
+    duration = problem.instance.duration
+    able = (duration >= 0).all(axis=0)
+    if not able.any() or not figures.length_cycles:
+        return []
+    alone = int(duration[:, able].sum(axis=0, dtype=np.int64).min())
+    return [("speed-up", f"{alone / figures.length_cycles:.2f}x over one processor ({alone:,} cycles of work)")]
 
 
 def _warnings(figures: Metrics) -> list[tuple[str, str]]:

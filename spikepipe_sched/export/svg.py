@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import LOOKS, clipped, drawable, kinds_present, length_cycles, window
+from spikepipe_sched.export.bars import LOOKS, clipped, drawable, kinds_present, length_cycles, processor_labels, window
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -41,9 +41,9 @@ def svg_gantt(result: Result, axis: int | None = None) -> str | None:
     for kind in kinds_present(problem):
         parts.append(f'<rect x="{x}" y="4" width="12" height="12" fill="{LOOKS[kind].colour}"/><text x="{x + 16}" y="14">{LOOKS[kind].label}</text>')
         x += 40 + 7 * len(LOOKS[kind].label)
-    for p, processor in enumerate(problem.processors):
+    for p, label in enumerate(processor_labels(problem)):
         y = _TOP + p * _ROW
-        name = processor.name if len(processor.name) <= 14 else f"{processor.name[:13]}…"
+        name = label if len(label) <= 14 else f"{label[:13]}…"
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y + _ROW - 2}" y2="{y + _ROW - 2}" stroke="currentColor" stroke-opacity="0.25"/>')
     for bar in pieces:

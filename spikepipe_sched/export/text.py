@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import LOOKS, bars, clipped, drawable, kinds_present, length_cycles, plain, window
+from spikepipe_sched.export.bars import LOOKS, bars, clipped, drawable, kinds_present, length_cycles, plain, processor_labels, window
 
 if TYPE_CHECKING:
     from spikepipe_sched.export.bars import Bar
@@ -48,8 +48,7 @@ def chart_lines(result: Result, width: int, axis: int) -> list[str]:
     """
     problem, schedule = drawable(result)
     length = length_cycles(result)
-    names = [plain(p.name) for p in problem.processors]
-    names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
+    names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in map(plain, processor_labels(problem))]
     margin = max(len(name) for name in names)
     cells = cells_in(problem, width)
     end = min(cells, -(-length * cells // axis))
@@ -72,7 +71,7 @@ def chart_lines(result: Result, width: int, axis: int) -> list[str]:
 
 def cells_in(problem: Problem, width: int) -> int:
     """Characters of a line that stand for time."""
-    return max(40, width) - min(_LONGEST_NAME, max(len(plain(p.name)) for p in problem.processors)) - FRAME
+    return max(40, width) - min(_LONGEST_NAME, max(map(len, processor_labels(problem)))) - FRAME
 
 
 def legend_line(problem: Problem) -> str:

@@ -131,7 +131,7 @@ def load_problem(
 def _split(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """The file, and the table that ``file.toml#table`` names."""
     text = os.fspath(source)
-    before, mark, table = text.rpartition("#")
-    if mark and before.lower().endswith(".toml") and not Path(text).is_file():
-        return Path(before), table
-    return Path(text), None
+    end = text.lower().find(".toml#") + len(".toml")
+    if end < len(".toml") or Path(text).is_file():
+        return Path(text), None
+    return Path(text[:end]), text[end + 1 :]

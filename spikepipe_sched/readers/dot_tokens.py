@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from spikepipe_sched.readers.text import Line, read_text
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<skipped> \s+ | //[^\n]* | \#[^\n]* | /\*.*?\*/ )
+    (?P<skipped> (?: \s+ | //[^\n]* | \#[^\n]* | /\*.*?\*/ )+ )
     | (?P<sign> -> | -- | [{}\[\];,=:+] )
     | (?P<name> -?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?![\w.]) | [^\W\d]\w* )
     | "(?P<quoted> [^"\\]*(?:\\.[^"\\]*)* )"
@@ -24,9 +23,8 @@ _BRACKET: Final = re.compile(r"[<>]")
 Kind = Literal["name", "quoted", "sign", "end"]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A name or number, a quoted name (never a keyword), a sign, or the end of the file."""
+class Token(NamedTuple):
+    """A name or number, a quoted name (never a keyword), a sign, or the end of the file; files have millions."""
 
     kind: Kind
     text: str

@@ -12,7 +12,7 @@ import numpy as np
 from spikepipe_sched.errors import InputError, require, require_whole, shown
 from spikepipe_sched.importers.toml_errors import printable
 from spikepipe_sched.order import topological_order
-from spikepipe_sched.platform import Platform
+from spikepipe_sched.platform import MAX_PROCESSORS, Platform
 from spikepipe_sched.problem import OBJECTIVES, Mode, Problem
 
 
@@ -35,7 +35,9 @@ class GraphFile:
     mode, micro_batches
         As in `Problem`; the latter counts in finite mode only.
     unit
-        Cycles, and units of memory, that one unit of the file became.
+        Cycles, and bytes, that one unit of the file became.
+    note
+        What users have to know of the units, if they are not those of the file.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class GraphFile:
     mode: Mode = "finite"
     micro_batches: int = 1
     unit: int = 1
+    note: str = ""
 
     def __post_init__(self) -> None:
         require(len(self.graph), f"{self.path}: there are no tasks in it")
@@ -93,7 +96,10 @@ class GraphFile:
         count = self.own_processors if processors is None else processors
         own = len(self.platform.processors)
         require(self.processors != "fixed" or count == own, f"{self.path}: its tasks are bound to the {own} processors of the file; there cannot be {count}")
-        platform = self.platform if count == own else self.platform.with_processors(count)
+        try:
+            platform = self.platform if count == own else self.platform.with_processors(count)
+        except InputError:
+            raise InputError(f"{self.path}: the number of processors must be between 1 and {MAX_PROCESSORS}, got {count}") from None
         if memory is None:
             return platform
         require_whole(str(self.path), "memory", memory, 1)

@@ -64,6 +64,8 @@ def read_modulo(path: Path, resources: Path | None) -> GraphFile:
     found = root.all("graph")
     if len(found) != 1:
         raise root.line.error(f"expected one <graph>, got {len(found)}")
+    if found[0].attributes.get("edgedefault") == "undirected":
+        raise found[0].line.error("an undirected graph; operations need directed edges")
     graph: nx.DiGraph[str] = nx.DiGraph()
     nodes = [(node, _data(node, keys)) for node in found[0].all("node") if node.attribute("id") != NOTES]
     if not nodes:
@@ -118,6 +120,9 @@ def _resources(path: Path) -> dict[str, Resource]:
 
 def _keys(root: Element) -> dict[str, str]:
     """What the keys of data stand for, where the file declares it; HatScheT's own stand for themselves."""
+    for key in root.all("key"):
+        if key.all("default"):  # silently passed over, it would be another problem
+            raise key.line.error(f"the default of the key {shown(key.attribute('id'))} is not read; give every node and edge its own value")
     return {key.attribute("id"): key.attributes.get("attr.name", key.attribute("id")) for key in root.all("key")}
 
 
@@ -143,6 +148,8 @@ def _edges(graph: Element, keys: dict[str, str], names: dict[str, str], uses: di
     found: dict[tuple[str, str], dict[int, int]] = {}
     for edge in graph.all("edge"):
         line, data = edge.line, _data(edge, keys)
+        if edge.attributes.get("directed") == "false":
+            raise line.error("an undirected edge; operations need directed ones")
         ends = edge.attribute("source"), edge.attribute("target")
         for end in ends:
             if end not in names:

@@ -15,7 +15,8 @@ A pipeline file::
     W = [1, 1, 1, 1]
 
 ``file.toml#balanced`` names one of several tables. With several chunks a cycle of the problem is
-1 / chunks of the file's unit of time, since chunks share a stage's cycles out.
+1 / chunks of the file's unit of time, since chunks share a stage's cycles out. A byte of the problem
+stands for the activation of a chunk.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def read_pipeline(
             count = len(getattr(costs, key))
             require(count == head.stages, f"{path}: table {shown(name)} at $.{key}: {count} stages, but stages = {head.stages}")
     known = printable(", ".join([*tables][:24]))
+    require(table is None or table in tables, f"{path}: there is no table {shown(table)}; there are {known}")
     choose: list[str] = []
     if table is None and len(tables) > 1:
         choose.append(f"a table ({path}#NAME with NAME one of {known})")
@@ -106,7 +108,6 @@ def read_pipeline(
     latency = _choice(transfer, head.transfer, "--transfer", choose)
     require(not choose, f"{path}: there are several to choose from; name {' and '.join(choose)}")
     name = next(iter(tables)) if table is None else table
-    require(name in tables, f"{path}: there is no table {shown(name)}; there are {known}")
     costs, where, activations = tables[name], str(path), head.activations
     kind, parts = head.placement if placement is None else placement, head.chunks if chunks is None else chunks
     require_one_of(where, "placement", kind, PLACEMENTS)
@@ -127,6 +128,9 @@ def read_pipeline(
         )
     except InputError as error:
         raise InputError(f"{path}: {printable(str(error))}") from None
+    note = "memory is counted in activations: a byte stands for that of a stage"
+    if parts > 1:
+        note = f"stages are cut into {parts} chunks: a cycle is 1/{parts} of the file's unit of time, and a byte stands for the activation of a chunk"
     return GraphFile(
         path=path,
         name=name,
@@ -135,6 +139,7 @@ def read_pipeline(
         processors="default" if kind == "free" else "fixed",
         micro_batches=microbatches,
         unit=parts,
+        note=note,
     )
 
 

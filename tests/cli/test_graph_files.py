@@ -9,6 +9,8 @@ import pytest
 from spikepipe_sched import Result
 from tests.readers.samples import DOT, GRAPHML, PIPELINE, RESOURCES, STG
 
+#: What is said of the units of a pipeline file.
+ACTIVATIONS = "note: memory is counted in activations: a byte stands for that of a stage\n"
 QUICK = ("--deterministic-limit", 0.5, "--workers", 1)
 
 
@@ -37,7 +39,7 @@ def files(tmp_path: Path) -> Path:
 def test_a_file_is_solved_in_the_mode_and_on_the_processors_it_names(run, files, monkeypatch, name, options, mode, processors, value):
     monkeypatch.chdir(files)
     done = run("solve", name, *options, *QUICK, "--json")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, ACTIVATIONS if ".toml" in name else "")
     result = Result.from_json(done.out)
     assert (result.problem.mode, len(result.problem.processors), result.objective) == (mode, processors, value)
     assert [level.name for level in result.objectives] == ["period" if mode == "periodic" else "makespan"]
@@ -53,10 +55,10 @@ def test_options_of_a_job_reach_the_problem(run, files):
     assert unrolled.unroll == 2
 
 
-def test_chunks_change_the_unit_of_time_and_say_so(run, files):
+def test_chunks_change_the_units_and_say_so(run, files):
     done = run("solve", files / "pair.toml", "--placement", "v", "--max-memory", 9, *QUICK)
     assert done.code == 0
-    assert done.err == "note: stages are cut into 2 chunks: a cycle is 1/2 of the file's unit of time\n"
+    assert done.err == "note: stages are cut into 2 chunks: a cycle is 1/2 of the file's unit of time, and a byte stands for the activation of a chunk\n"
     assert "12 tasks on 2 processors" in done.out
 
 
@@ -80,11 +82,20 @@ def test_show_and_check_know_the_schedule(run, files):
     assert run("show", file).code == 0
 
 
+def test_the_name_of_a_file_cannot_steer_the_terminal(run, tmp_path):
+    path = tmp_path / "\x1b[31mred.stg"
+    path.write_text("x", encoding="utf-8")
+    done = run("solve", path)
+    assert done.code == 2
+    assert "\\x1b[31mred.stg:1: " in done.err
+    assert "\x1b" not in done.err
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
         ("a.stg", (), "a.stg: the file does not say on how many processors; give their number, such as --processors 4"),
-        ("a.stg", ("-P", 0), "the number of processors must be between 1 and 4096, got 0"),
+        ("a.stg", ("-P", 0), "a.stg: the number of processors must be between 1 and 4096, got 0"),
         (
             "a.stg",
             ("-P", 2, "--array", "8x8", "--batch", 4),
@@ -127,6 +138,8 @@ def test_what_cannot_apply_is_one_line(run, files, monkeypatch, command, name, o
     if command == "compare" and options == ("-P", 0):
         says = "--processors takes whole numbers of at least 1"
     done = run(command, name, *options)
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert done.err.startswith("error: ")
-    assert says in done.err
+    assert (done.code, done.out) == (2, "")
+    error = done.err.removeprefix(ACTIVATIONS)
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    assert says in error

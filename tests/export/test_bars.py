@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikepipe_sched.export.bars import bars, clipped, drawn_cycles, length_cycles, window
+from spikepipe_sched import Pipeline, Problem
+from spikepipe_sched.export.bars import bars, clipped, drawn_cycles, length_cycles, processor_labels, window
 from spikepipe_sched.result import Result, Status
-from tests.helpers import HAND, hand_result, pipelined_result, scheduled, training_problem
+from tests.helpers import HAND, hand_result, pipelined_result, scheduled, training_graph, training_problem, unlike_platform
 
 
 def unchecked(problem, schedule) -> Result:
@@ -56,6 +57,13 @@ def test_a_period_in_steady_state_holds_all_its_work():
     assert all(0 <= bar.start <= bar.end <= 13 for bar in pieces)
     assert result.metrics is not None
     assert sum(bar.end - bar.start for bar in pieces) == sum(result.metrics.busy_cycles)
+
+
+def test_processors_are_named_with_their_classes_where_they_differ():
+    assert processor_labels(training_problem()) == ["p0", "p1"]
+    assert processor_labels(Problem.from_graph(training_graph(), unlike_platform())) == ["p0 big", "p1 small"]
+    pipeline = Pipeline.of_stages("pair", (1, 1), (1, 1), (1, 1), micro_batches=1)
+    assert processor_labels(pipeline.problem()) == ["p0", "p1"]  # each is a class of its own, and called like it
 
 
 def test_everything_is_drawn_where_there_is_little():

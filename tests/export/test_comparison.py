@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import networkx as nx
 import pytest
 
-from spikepipe_sched import InputError, compare
+from spikepipe_sched import InputError, Problem, compare
 from spikepipe_sched.comparison import Comparison
 from spikepipe_sched.export import comparison as module
 from spikepipe_sched.export import panels as panels_module
@@ -185,6 +186,19 @@ def test_the_gap_is_named_after_an_objective_other_than_the_length():
     found = compare(training_problem(2, 2, objective=("memory", "period")), ["sequential"])
     assert "gap of peak memory" in str(found).splitlines()[0]
     assert "no peak memory is below" in str(found)
+
+
+def test_the_table_says_how_many_iterations_a_period_has():
+    text = str(compare(training_problem(2, 2, unroll=2), ["sequential"]))
+    assert "period of 2 iterations" in text.splitlines()[0]
+
+
+def test_delays_have_a_column_where_there_are_layers():
+    loop: nx.DiGraph[str] = nx.DiGraph()
+    loop.add_node("a", cycles=3)
+    loop.add_edge("a", "a", distance=1)
+    assert "sum of delays" in str(periodic()).splitlines()[0]
+    assert "delays" not in str(compare(Problem.from_graph(loop, 2), ["modulo"])).splitlines()[0]
 
 
 def test_without_a_schedule_there_is_no_figure():

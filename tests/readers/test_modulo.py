@@ -108,6 +108,9 @@ def test_equal_names_give_way_to_ids(tmp_path):
         ('"UTF-8"', '"klingon"', ":1: not "),
         ("<graphml xmlns", "<svg xmlns", ":11: not valid XML: mismatched tag"),
         ("<graph edge", "<graph/><graph edge", ":1: expected one <graph>, got 2"),
+        ('"directed"', '"undirected"', ":2: an undirected graph"),
+        ('<edge id="3_4"', '<edge directed="false" id="3_4"', ":9: an undirected edge"),
+        ("<graph edge", '<key id="distance" for="edge"><default>1</default></key><graph edge', ":2: the default of the key 'distance' is not read"),
     ],
 )
 def test_damage_of_the_graph_is_one_line_with_file_and_line(tmp_path, old, new, says):

@@ -156,6 +156,17 @@ def test_an_unknown_table_is_answered_with_those_there_are(tmp_path):
         read(tmp_path, SEVERAL, "three", micro_batches=4, transfer=0)
 
 
+def test_the_table_is_looked_for_before_numbers_are_chosen(tmp_path):
+    (tmp_path / "p.toml").write_text(PIPELINE.replace("micro_batches = 3", "micro_batches = [2, 3]"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"there is no table 'nope'; there are pair$"):
+        load_problem(f"{tmp_path / 'p.toml'}#nope")
+
+
+def test_a_table_may_have_the_mark_in_its_name(tmp_path):
+    (tmp_path / "p.toml").write_text(PIPELINE + PIPELINE[PIPELINE.index("[pair]") :].replace("pair", '"pair#2"'), encoding="utf-8")
+    assert load_problem(f"{tmp_path / 'p.toml'}#pair#2").name == "pair#2"
+
+
 def test_a_network_is_told_from_a_pipeline(tmp_path):
     with pytest.raises(InputError, match=r"x\.toml: no table in it has F, B and W, as a pipeline needs; networks are read by load_network"):
         read(tmp_path, 'name = "net"\n')

@@ -27,6 +27,7 @@ from spikepipe_solvers.lists.ranks import downward, optimistic, upward
 from spikepipe_solvers.lists.solver import schedule_of
 from tests.known_optimum import known_optimum
 from tests.solvers.worked_examples import heft_example, peft_example
+from tests.structures import like_platform, structured_graph
 
 
 def odd_problem(seed: int, *, most: int = 12) -> Problem:
@@ -118,6 +119,24 @@ def test_presets_are_feasible(name: str, seed: int) -> None:
     schedule = schedule_of(found)
     assert check(problem, schedule) == ()
     assert found[0] == int((schedule.start + durations(problem, schedule)).max()) >= makespan_bound(problem).value
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_backward_rule_schedules_the_mirrored_graph(seed: int) -> None:
+    """An in-tree is to it what the out-tree with all edges turned round is to the rule itself."""
+    graph = structured_graph("in-tree", 20, 2, seed)
+    backward = solve(Problem.from_graph(graph, like_platform(3)), SOLVER.preset("backward-etf"))
+    turned = Problem.from_graph(nx.DiGraph(graph.reverse()), like_platform(3))
+    order = graph_of(Problem.from_graph(graph, like_platform(3))).mirrored()
+    assert backward.objective == SOLVER.preset("etf").run(order)[0]
+    assert backward.schedule is not None
+    assert check(turned, mirrored(backward.schedule, graph_of(turned))) == ()
+
+
+def mirrored(schedule: Schedule, graph: Graph) -> Schedule:
+    """With time running the other way."""
+    end = schedule.start + graph.cycles[graph.task, graph.kind[schedule.processor]]
+    return Schedule(processor=schedule.processor, start=end.max() - end)
 
 
 def test_an_unknown_preset_is_refused() -> None:

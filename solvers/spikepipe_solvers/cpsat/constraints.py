@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ortools.sat.python import cp_model
 
+from spikepipe_sched.bounds.slots import interchangeable, slot_edges
 from spikepipe_sched.problem import Problem
 from spikepipe_solvers.cpsat.variables import Expression, Variables
 
@@ -23,19 +24,6 @@ def like_processors(problem: Problem) -> list[list[int]]:
 def first_copy(problem: Problem) -> int:
     """Copy 0 of the task of most cycles; copies of a task are consecutive."""
     return int(problem.instance.min_duration().argmax()) // problem.unroll * problem.unroll
-
-
-def sortable(problem: Problem) -> bool:
-    """Whether micro-batches may be renamed task by task: memory must not depend on which one's sum is received when, nor on negative lags."""
-    if problem.mode != "finite" or problem.micro_batches == 1:
-        return False
-    remembered = "memory" in problem.objective or any(p.memory_bytes is not None for p in problem.processors)
-    edges = problem.edges
-    update = np.array([kind == "U" for kind in problem.tasks.kinds], dtype=bool)
-    producer = np.repeat(edges.source, np.diff(edges.tensor_ptr))
-    inside = ~update[np.repeat(edges.target, np.diff(edges.tensor_ptr))]  # sums for an update have one copy only
-    pairs = np.unique(np.stack([edges.tensor, producer])[:, inside], axis=1)
-    return not remembered or ((not len(pairs[0]) or int(np.bincount(pairs[0]).max()) == 1) and not bool((edges.lag < 0).any()))
 
 
 class Constraints:
@@ -194,7 +182,7 @@ class Constraints:
         self.model.add(self.v.phase[first_copy(self.problem)] == 0)
 
     def _processors_in_order(self) -> None:
-        """Longest copy i only uses the first i + 1 processors of a class: they appear in the order of the first long copy they run."""
+        """Copy i of the `ranking` only uses the first i + 1 processors of a class: they appear in the order of the first such copy they run."""
         ranking = self.ranking()
         for group in like_processors(self.problem):
             for i, v in enumerate(ranking[: len(group) - 1]):
@@ -204,25 +192,33 @@ class Constraints:
                         self.model.add(literal == 0)
 
     def _micro_batches_in_order(self) -> None:
-        """Copies of a task start in order.
-
-        They have one processor and one duration, so handing every task's i-th earliest start to its copy
-        i occupies processors as before; if v's copies start at least a after u's, so do the sorted
-        ones (order statistics are monotone), over a distance too. Of a tensor with one producer no
-        fewer copies have been read, and as many produced, at any time, so no memory grows; a received sum
-        begins with the last of its producers, and may come earlier.
-        """
-        if sortable(self.problem):
+        """Copies of a task start in order, where they may be renamed (`interchangeable`); their tensors then take turns in the memories (`slot_edges`)."""
+        if interchangeable(self.problem):
             instance = self.instance
             for a, b in zip(range(instance.size - 1), range(1, instance.size), strict=True):
                 if instance.task[a] == instance.task[b]:  # copies of a task are consecutive
                     self.model.add(self.v.start[b] >= self.v.end[a])
+            for u, w in zip(*(copies.tolist() for copies in slot_edges(self.problem)), strict=True):
+                self.model.add(self.v.start[w] >= self.v.end[u])
 
     def ranking(self) -> list[int]:
-        """One copy per placement, longest first."""
+        """One copy per placement, longest first; in finite problems after the one with the most transfers around it.
+
+        Where the hub of a fork or join is fixed, every other processor is one that its transfers must reach.
+        """
         instance = self.instance
         single = np.flatnonzero(instance.copy == 0) if self.v.period is None else np.arange(instance.size)
-        return single[np.argsort(-instance.min_duration()[single], kind="stable")].tolist()
+        ranking = single[np.argsort(-instance.min_duration()[single], kind="stable")]
+        if self.v.period is None:
+            around = np.bincount(instance.source, instance.transfer, instance.size) + np.bincount(instance.target, instance.transfer, instance.size)
+            hub = ranking[around[ranking].argmax()]
+            ranking = np.concatenate([[hub], ranking[ranking != hub]])
+        return ranking.tolist()
+
+    def swaps(self, pairs: list[tuple[int, int]]) -> None:
+        """Of two tasks that may change places the first one starts first; see `spikepipe_solvers.cpsat.swaps.first_pairs`."""
+        for a, b in pairs:
+            self.model.add(self.v.start[a] <= self.v.start[b])
 
     def capacity(self) -> None:
         """At most P copies run at a time, wherever; worth saying where all processors are alike.

@@ -30,15 +30,20 @@ from spikepipe_solvers.cpsat.balance import balance_exactly
 from spikepipe_solvers.cpsat.limits import contradiction, limit_values
 from spikepipe_solvers.cpsat.model import ScheduleModel
 from spikepipe_solvers.cpsat.size import affordable, serial_length
+from spikepipe_solvers.cpsat.starts import StartModel, placement_is_free
+from spikepipe_solvers.cpsat.swaps import only_time_counts
 from spikepipe_solvers.delays.search import improve_delays
 from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.lists.improve import improve_makespan
 from spikepipe_solvers.modulo import modulo_schedules
 from spikepipe_solvers.neighbourhood import improve_by_neighbourhoods
 from spikepipe_solvers.portfolio import heuristic_schedules, repeated, single
+from spikepipe_solvers.sequences.improve import improve_sequences, sequenced
 
 #: Copies up to which the whole model is all there is; its share of a level's time beyond, and the part of that time without news after which it is left.
 WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
+#: The same for the makespan of tasks that run once each where nothing but time counts, and where processors do not matter either.
+WHOLE_ONCE, WHOLE_FREE = 100, 200
 #: Share of the time after which no further constructive heuristic is begun, once one has found something.
 HEURISTICS_SHARE = 0.4
 #: Share of the time that the heuristic ``modulo`` may take before the exact search.
@@ -56,6 +61,8 @@ TIE_BREAKERS = frozenset({"traffic", "memory"})
 PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
 #: Neighbourhoods in a row that may fail to improve such a level.
 MINOR_FRUITLESS = 12
+#: Share of local search in the makespan of several micro-batches that goes to sequences; all of it under memory limits, which list scheduling ignores.
+SEQUENCE_SHARE = 0.7
 #: Share of the time for list scheduling at the balanced period, and least share of a level's time for local search.
 DECODE_SHARE = 0.05
 
@@ -187,10 +194,11 @@ class Search(Incumbent):
             period = ceilings["period"] if "period" in ceilings else self._free_period()
         minor = level in TIE_BREAKERS and level != self.problem.objective[0]
         clock = self.clock.part(share)
-        large = self.problem.instance.size > WHOLE
+        large = self.problem.instance.size > self._whole_up_to(level, ceilings)
         huge = bool(local_search) and self.problem.instance.size > EXACT_UP_TO and _searched(level, ceilings)
         if local_search or "period" not in ceilings:
-            most_s = None if large else EACH_COPY_S * self.problem.instance.size
+            quick = not large and (self.problem.instance.size <= WHOLE or placement_is_free(self.problem))
+            most_s = EACH_COPY_S * self.problem.instance.size if quick else None
             part = clock.part(1.0 if huge else max(DECODE_SHARE, local_search), most_s=most_s)
             self._improve(level, ceilings, period, part, self.seed)
         if self.proven(level) or huge:
@@ -208,13 +216,23 @@ class Search(Incumbent):
             if local_search and not (self.interrupted or self.proven(level)):
                 self._improve(level, ceilings, period, clock, self.seed + 1)
 
+    def _whole_up_to(self, level: str, ceilings: Collection[str]) -> int:
+        """Copies up to which the whole model is all there is after local search."""
+        if level != "makespan" or ceilings or not only_time_counts(self.problem):
+            return WHOLE
+        return WHOLE_FREE if placement_is_free(self.problem) else WHOLE_ONCE
+
     def _improve(self, level: str, ceilings: dict[str, int], period: int | None, clock: Clock, seed: int) -> None:
         """Local search, for the levels that have one."""
         if clock.expired() or not _searched(level, ceilings):
             return
         lower = self.bounds[level].value if level in self.bounds else 0
         if level == "makespan":
-            improve_makespan(self, clock, seed, bound=lower)
+            limited = any(p.memory_bytes is not None for p in self.problem.processors)
+            if sequenced(self.problem):
+                improve_sequences(self, clock.part(1.0 if limited else SEQUENCE_SHARE), seed, bound=lower)
+            if not (limited or self.proven(level)):
+                improve_makespan(self, clock, seed, bound=lower)
         elif period is not None:
             improve_delays(self, period, clock, seed, assignments=[balance(self.problem.instance.duration, clock)], target=lower)
 
@@ -224,7 +242,11 @@ class Search(Incumbent):
         if self.schedule is not None and (period is None or "period" in ceilings):
             allowed[level] = self.value(level)
         lower = self.bounds[level].value if level in self.bounds else 0
-        model = ScheduleModel(self.problem, period=period, ceilings=allowed, hint=self.schedule, memories=memories)
+        shortest = level == "makespan" and not ceilings
+        if shortest and placement_is_free(self.problem):
+            model = StartModel(self.problem, hint=self.schedule)
+        else:
+            model = ScheduleModel(self.problem, period=period, ceilings=allowed, hint=self.schedule, memories=memories, shortest=shortest)
         clock.spend(model.work)
         valid = period is None or "period" in ceilings or self._monotone()
 

@@ -8,15 +8,18 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from spikepipe_sched.bounds import least_delays
+from spikepipe_sched.bounds.slots import interchangeable
 from spikepipe_sched.check import layer_delays
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
 from spikepipe_solvers.clock import Clock
-from spikepipe_solvers.cpsat.constraints import Constraints, first_copy, like_processors, sortable
+from spikepipe_solvers.cpsat.constraints import Constraints, first_copy, like_processors
 from spikepipe_solvers.cpsat.objective import Objective
 from spikepipe_solvers.cpsat.run import Outcome, run
 from spikepipe_solvers.cpsat.size import BUILD_WORK, latest_end, model_size, serial_length
+from spikepipe_solvers.cpsat.swaps import first_pairs, in_order, only_time_counts
 from spikepipe_solvers.cpsat.variables import Delay, make_variables
+from spikepipe_solvers.cpsat.windows import window_loads
 
 #: Longest time for completing a hint [s].
 COMPLETION_S = 3.0
@@ -39,7 +42,7 @@ def canonical(schedule: Schedule, problem: Problem, ranking: list[int]) -> Sched
     """The same schedule with micro-batches and like processors renamed, and begun at another phase, to satisfy `Constraints.symmetry`."""
     instance = problem.instance
     processor, start, period = schedule.processor, schedule.start, schedule.period
-    if sortable(problem):
+    if interchangeable(problem):
         start = start[np.lexsort((start, instance.task))]  # copies of a task are consecutive
     if period is not None:
         start = start + -int(start[first_copy(problem)]) % period
@@ -67,6 +70,8 @@ class ScheduleModel:
         Keep one of each set of equivalent schedules only.
     memories
         Respect the processors' memories; a model without them is a relaxation, and far smaller.
+    shortest
+        Only the makespan will be minimised: of tasks that may change places one comes first, where nothing but time counts.
 
     Attributes
     ----------
@@ -75,7 +80,15 @@ class ScheduleModel:
     """
 
     def __init__(
-        self, problem: Problem, *, period: int | None, ceilings: Mapping[str, int], hint: Schedule | None = None, symmetric: bool = True, memories: bool = True
+        self,
+        problem: Problem,
+        *,
+        period: int | None,
+        ceilings: Mapping[str, int],
+        hint: Schedule | None = None,
+        symmetric: bool = True,
+        memories: bool = True,
+        shortest: bool = False,
     ) -> None:
         self.problem, self.period, self.model = problem, period, cp_model.CpModel()
         length = serial_length(problem)
@@ -98,8 +111,11 @@ class ScheduleModel:
             constraints.path_delays([(layer, int(least[layer])) for layer in self.variables.delay])
         else:
             makespan = self.objective.level("makespan")
-            constraints.area(makespan)  # pyright: ignore[reportArgumentType]
+            assert isinstance(makespan, cp_model.IntVar)
+            constraints.area(makespan)
             constraints.capacity()
+            if symmetric:
+                window_loads(self.variables, makespan)
         limits = problem.limits
         if limits.traffic_bytes is not None:
             self.model.add(self.objective.level("traffic") <= limits.traffic_bytes)
@@ -112,8 +128,10 @@ class ScheduleModel:
                 self.model.add(self.objective.level(name) <= value)
         self._ranking = constraints.ranking()
         self.symmetric = symmetric
+        self._pairs = first_pairs(problem) if symmetric and shortest and only_time_counts(problem) else []
         if symmetric:
             constraints.symmetry()
+            constraints.swaps(self._pairs)
         self.work = model_size(problem, frozenset(ceilings), memories=memories) * BUILD_WORK
         self.hinted = hint is not None
         if hint is not None:
@@ -125,7 +143,7 @@ class ScheduleModel:
         if self.period is not None and hint.period is not None and self.period > hint.period:
             hint = stretched(hint, self.problem, self.period)
         if self.symmetric:
-            hint = canonical(hint, self.problem, self._ranking)
+            hint = canonical(in_order(hint, self._pairs), self.problem, self._ranking)
         seen = set[int]()
         for copy in range(self.problem.instance.size):
             for p, literal in v.on(copy):

@@ -57,6 +57,7 @@ def run(
     linearization: int = 1,
     rate: float = INTERVAL_RATE,
     fixed: bool = False,
+    energetic: bool = False,
     report: Callable[[cp_model.CpSolverSolutionCallback], None] | None = None,
     on_bound: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -65,7 +66,8 @@ def run(
     News are better solutions and better bounds. Under a deterministic limit only work counts, so
     patience, being wall-clock time, plays no part.
 
-    ``rate`` is CP-SAT's deterministic time per second; ``fixed`` fixes what is hinted.
+    ``rate`` is CP-SAT's deterministic time per second; ``fixed`` fixes what is hinted;
+    ``energetic`` has cumulative constraints reason about the work that intervals must hold.
 
     The solve runs in a thread of its own while this one waits in Python: Ctrl-C and Jupyter's
     interrupt raise KeyboardInterrupt here, the search is stopped, and what it found is returned with
@@ -78,6 +80,7 @@ def run(
     parameters.catch_sigint_signal = False
     parameters.linearization_level = linearization
     parameters.fix_variables_to_their_hinted_value = fixed
+    parameters.use_overload_checker_in_cumulative = parameters.use_timetable_edge_finding_in_cumulative = energetic
     if clock.deterministic:
         parameters.max_deterministic_time = max(1e-6, clock.left() * share * rate)
     else:

@@ -59,7 +59,7 @@ def model_size(problem: Problem, levels: frozenset[str] = frozenset(), *, memori
     size = int(placed.sum()) + instance.size * 4 + int(able.sum()) * (2 if problem.mode == "periodic" else 1)
     u, v = (instance.source, instance.target) if problem.mode == "periodic" else (instance.task[instance.source], instance.task[instance.target])
     charged = instance.transfer > 0
-    size += len(instance.source) + len(_pairs(u[charged], v[charged])) * count
+    size += len(instance.source) + len(_pairs(u[charged], v[charged])) * count * (1 if problem.mode == "periodic" else 3)  # window loads, both ways
     size += len(instance.delay_source) * k * k * (1 + count)
     limits = problem.limits
     if "traffic" in levels or limits.traffic_bytes is not None:

@@ -22,9 +22,9 @@ from spikepipe_solvers.lists.shake import shake
 from spikepipe_solvers.lists.solver import EARLY_SHARE, Found, ListScheduling, decode, schedule_of
 
 #: Presets worth their time at any size, up to `PAIRS_UP_TO` copies (ETF and DLS compare all ready
-#: ones), and most copies times processors for look-ahead.
-ANY_SIZE, SMALL = ("heft", "hlfet", "mcp"), ("etf", "early", "dls", "peft", "cpop")
-PAIRS_UP_TO, AHEAD_UP_TO = 20_000, 20_000
+#: ones), and up to `TINY_UP_TO`; most copies times processors for look-ahead in a search.
+ANY_SIZE, SMALL, TINY = ("heft", "hlfet", "mcp"), ("etf", "early", "dls", "peft", "cpop", "backward-etf"), ("lookahead",)
+PAIRS_UP_TO, TINY_UP_TO, AHEAD_UP_TO = 20_000, 32, 20_000
 #: Deterministic work (about seconds) per unit of `Graph.work`; per copy and edge where copies keep their processors.
 WORK, KEPT_WORK = 8e-8, 1e-7
 #: Forward-backward passes without news after which they end.
@@ -47,7 +47,7 @@ PAIRS_PASSES = 4
 
 def cheap_presets(size: int) -> list[ListScheduling]:
     """Rules that take no more than about a second for ``size`` copies."""
-    return [PRESETS[name] for name in (*ANY_SIZE, *(SMALL if size <= PAIRS_UP_TO else ()))]
+    return [PRESETS[name] for name in (*ANY_SIZE, *(SMALL if size <= PAIRS_UP_TO else ()), *(TINY if size <= TINY_UP_TO else ()))]
 
 
 class MakespanSearch:
@@ -216,5 +216,5 @@ def improve_makespan(incumbent: Incumbent, clock: Clock, seed: int, *, bound: in
     """
     graph = graph_of(incumbent.problem)
     search = MakespanSearch(graph, clock, seed, bound, incumbent)
-    ahead = [PRESETS["lookahead"]] if graph.size * len(graph.kind) <= AHEAD_UP_TO else []
+    ahead = [PRESETS["lookahead"]] if graph.size > TINY_UP_TO and graph.size * len(graph.kind) <= AHEAD_UP_TO else []
     search.run(cheap_presets(graph.size) + ahead, incumbent.schedule)

@@ -67,6 +67,15 @@ _RULES: Final = (
         large=False,
     ),
     ListScheduling(
+        name="list:backward-etf",
+        summary="ETF from the end: the mirrored graph is scheduled, and mirrored again",
+        source="doi:10.1137/0218016",
+        priority="start",
+        placement="append",
+        backward=True,
+        large=False,
+    ),
+    ListScheduling(
         name="list:early",
         summary="between ETF and HEFT: earliest start less a twentieth of the upward rank",
         priority="early",

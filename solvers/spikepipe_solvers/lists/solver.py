@@ -90,6 +90,9 @@ class ListScheduling:
         the successors one step ``ahead``; ``critical``: the critical path goes to one processor.
     placement
         Whether idle time between copies may be used (``insertion``) or not (``append``).
+    backward
+        Time runs the other way: the rule schedules the mirrored graph, from the end, and the result is
+        mirrored again. What joins is then placed as what forks is.
     large
         Whether it takes about a second per 100,000 tasks or less; others take quadratic time or more.
 
@@ -105,6 +108,7 @@ class ListScheduling:
     priority: Priority = "upward"
     choice: Choice = "finish"
     placement: Placement = "insertion"
+    backward: bool = False
     large: bool = True
 
     def __post_init__(self) -> None:
@@ -127,7 +131,7 @@ class ListScheduling:
             exact=False,
             modes=("finite",),
             supports=supports,
-            optimises=f"the makespan, through {_AIMS[self.priority if self.priority in PAIRS else self.choice]}",
+            optimises=f"the makespan, through {_AIMS[self.priority if self.priority in PAIRS else self.choice]}" + (", from the end" if self.backward else ""),
             ignores="memory, traffic and link contention" + ("" if self.placement == "insertion" else ", and idle time that copies have left behind"),
         )
 
@@ -167,6 +171,13 @@ class ListScheduling:
 
     def run(self, graph: Graph, seed: int = 0) -> Found:
         """Makespan, processors and starts (N,)."""
+        if not self.backward:
+            return self._forward(graph, seed)
+        makespan, processor, start = self._forward(graph.mirrored(), seed)
+        return makespan, processor, makespan - start - graph.cycles[graph.task, graph.kind[processor]]
+
+    def _forward(self, graph: Graph, seed: int) -> Found:
+        """`run` with time running forwards."""
         if self.priority == "early":
             return schedule_early(graph, EARLY_SHARE)
         if self.priority in PAIRS:

@@ -65,8 +65,7 @@ def chunked(problem: Problem, shape: Shape) -> Chunks | str:
         return f"there are {count} layers, more than {MAX_UNITS}"
     able = np.ones((count, len(problem.processors)), dtype=bool)
     np.logical_and.at(able, unit, tasks.cycles[:, [p.kind for p in problem.processors]] >= 0)
-    found = _given(problem, shape, able.argmax(axis=1), unit) if (able.sum(axis=1) == 1).all() else _anew(problem, shape, count, unit)
-    return found if isinstance(found, str) else _out_of_turn(problem, found) or found
+    return _given(problem, shape, able.argmax(axis=1), unit) if (able.sum(axis=1) == 1).all() else _anew(problem, shape, count, unit)
 
 
 def _given(problem: Problem, shape: Shape, home: Ints, unit: Ints) -> Chunks | str:
@@ -94,7 +93,7 @@ def _anew(problem: Problem, shape: Shape, count: int, unit: Ints) -> Chunks | st
     """A new cut, chunk r on processor r for the first R; of several R the one with the least load of any processor."""
     if shape == "straight":
         cut = contiguous_cut(problem)
-        return "no contiguous cut runs every layer" if cut is None else Chunks(chunk=cut.stage, home=tuple(range(cut.stages)), ranks=cut.stages)
+        return "no contiguous cut runs every layer with stage i on processor i" if cut is None else Chunks(chunk=cut.stage, home=tuple(range(cut.stages)), ranks=cut.stages)
     most = min(len(problem.processors), count // 2)
     if most == 0:
         return "it needs two chunks per processor, and there is only one layer"
@@ -106,7 +105,7 @@ def _anew(problem: Problem, shape: Shape, count: int, unit: Ints) -> Chunks | st
         if borders is not None:
             taken = np.bincount(home, weights=[int(table[p, j] - table[p, i]) for p, i, j in zip(home, borders, borders[1:], strict=False)])
             options.append((int(taken.max()), -ranks, _chunks(borders, home, ranks, unit)))
-    return min(options, key=lambda option: option[:2])[2] if options else "no cut into two chunks per processor runs every layer"
+    return min(options, key=lambda option: option[:2])[2] if options else "no cut into two chunks per processor, taken in their order, runs every layer"
 
 
 def _chunks(borders: list[int], home: tuple[int, ...], ranks: int, unit: Ints) -> Chunks:
@@ -125,33 +124,23 @@ def _even(load: Ints) -> list[int] | None:
     chunks is empty; None if every cut has a layer that its processor cannot run.
     """
     place = np.arange(load.shape[1])
-    spans = [np.where(place > place[:, None], row - row[:, None], UNABLE) for row in load]  # layers i..j-1
+
+    def span(row: Ints) -> Ints:
+        """Of layers i..j-1."""
+        return np.where(place > place[:, None], row - row[:, None], UNABLE)
+
     largest = np.where(place == 0, 0, UNABLE)
-    for span in spans:
-        largest = np.maximum(largest[:, None], span).min(axis=0)
+    for row in load:
+        largest = np.maximum(largest[:, None], span(row)).min(axis=0)
     if largest[-1] >= UNABLE:
         return None
     total, before = np.where(place == 0, 0.0, np.inf), list[Ints]()
-    for span in spans:
-        options = total[:, None] + np.where(span <= largest[-1], span.astype(np.float64) ** 2, np.inf)
+    for row in load:
+        cycles = span(row)
+        options = total[:, None] + np.where(cycles <= largest[-1], cycles.astype(np.float64) ** 2, np.inf)
         before.append(options.argmin(axis=0))
         total = options.min(axis=0)
     borders = [len(place) - 1]
     for choice in reversed(before):
         borders.insert(0, int(choice[borders[0]]))
     return borders
-
-
-def _out_of_turn(problem: Problem, chunks: Chunks) -> str | None:
-    """An edge against the direction in which passes cross the chunks."""
-    edges = problem.edges
-    passes = np.array([PASS[kind] for kind in problem.tasks.kinds])
-    a, b = passes[edges.source], passes[edges.target]
-    step = chunks.chunk[edges.target] - chunks.chunk[edges.source]
-    gradients = (a > 0) & (a < 3)
-    wrong = (edges.distance == 0) & (((a == 0) & (b == 0) & (step < 0)) | (gradients & (b == 0)) | (gradients & (b > 0) & (b < 3) & (step > 0)))
-    if not wrong.any():
-        return None
-    e = int(np.flatnonzero(wrong)[0])
-    source, target = (problem.tasks.names[int(end[e])] for end in (edges.source, edges.target))
-    return f"'{target}' waits for '{source}', against the way of the pipeline"

@@ -6,7 +6,7 @@ number M of micro-batches, and returns the blocks of each rank.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -22,7 +22,7 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A block of the next micro-batch; of kind W, that of the oldest block B that is still without."""
+    """A block of the next micro-batch that this pass has not had in this chunk."""
 
     kind: Pass
     chunk: int
@@ -106,12 +106,13 @@ def zero_bubble_v(own: Own, micro_batches: int) -> Order:
     ranks, many = len(own), max(micro_batches, 2 * len(own) - 1)
     order: Order = []
     for rank, (there, back) in enumerate(own):
-        f0, b0, f1, b1, w = Step("F", there), Step("B", there), Step("F", back), Step("B", back), Step("W", there)
+        f0, b0, w0 = Step("F", there), Step("B", there), Step("W", there)
+        f1, b1, w1 = Step("F", back), Step("B", back), Step("W", back)
         after = ranks - rank  # ranks from this one on
-        steps = [f0] * (2 * after - 1) + [f1, f0] * rank + [f1, b1, w] * after
-        steps += [f0, b0, w, f1, b1, w] * (many - ranks - after + 1)
-        steps += [b0, w, f1, b1, w] * (after - 1)
-        steps += [b0, b1] * rank + [b0, w] * after + [w] * (2 * rank)
+        steps = [f0] * (2 * after - 1) + [f1, f0] * rank + [f1, b1, w1] * after
+        steps += [f0, b0, w0, f1, b1, w1] * (many - ranks - after + 1)
+        steps += [b0, w0, f1, b1, w1] * (after - 1)
+        steps += [b0, b1] * rank + [b0, w0] * after + [w1] * rank + [w0] * rank
         order.append([block for block in _numbered(steps) if block.micro_batch < micro_batches])
     return order
 
@@ -125,28 +126,24 @@ def dual_pipe_v(own: Own, micro_batches: int) -> Order:
     ranks, many = len(own), max(micro_batches, 2 * len(own))
     order: Order = []
     for rank, (there, back) in enumerate(own):
-        f0, b0, bw0, w = Step("F", there), Step("B", there), Step("BW", there), Step("W", there)
+        f0, b0, bw0 = Step("F", there), Step("B", there), Step("BW", there)
         f1, b1, bw1 = Step("F", back), Step("B", back), Step("BW", back)
         after = ranks - 1 - rank  # ranks behind this one
-        steps = [f0] * (2 * after) + [f0, f1] * (rank + 1) + [b1, w, f1] * after
+        steps = [f0] * (2 * after) + [f0, f1] * (rank + 1) + [b1, Step("W", back), f1] * after
         steps += [f0, bw1, f1, bw0] * (many - 2 * ranks + rank + 1)
         steps += [bw1, f1, bw0] * after
-        steps += ([bw1, bw0] * (rank + 1))[: rank + 1] + ([b1, b0] * (rank + 1))[rank + 1 :]  # the second half is split
-        steps += [w, b0] * after + [w] * (rank + 1)
+        split = ([b1, b0] * (rank + 1))[rank + 1 :]  # the second half
+        gradients = [Step("W", chunk) for _, chunk in split + [b0] * after]
+        steps += ([bw1, bw0] * (rank + 1))[: rank + 1] + split
+        steps += [step for w in gradients[:after] for step in (w, b0)] + gradients[after:]
         order.append([block for block in _numbered(steps) if block.micro_batch < micro_batches])
     return order
 
 
 def _numbered(steps: list[Step]) -> list[Block]:
     """The blocks of a rank's steps."""
-    row, done, owed = list[Block](), dict[tuple[bool, int], int](), deque[Block]()
+    row, done = list[Block](), Counter[tuple[str, int]]()
     for kind, chunk in steps:
-        if kind == "W":
-            row.append(owed.popleft())
-            continue
-        key = (kind == "F", chunk)
-        m = done[key] = done.get(key, -1) + 1
-        row.append(Block(kind, chunk, m))
-        if kind == "B":
-            owed.append(Block("W", chunk, m))
+        row.append(Block(kind, chunk, done[kind[0], chunk]))
+        done.update((letter, chunk) for letter in kind)
     return row

@@ -70,25 +70,21 @@ def timed(problem: Problem, chunks: Chunks, order: Order) -> Schedule | Block:
     """
     instance = problem.instance
     sequence = [block for row in order for block in row]
-    updates = range(len(sequence), len(sequence) + len(chunks.home))
+    updates = len(sequence)  # one block: each processor comes to its own when it is free
     number = np.zeros((4, len(chunks.home), problem.micro_batches), dtype=np.int64)
     for b, (kind, chunk, micro_batch) in enumerate(sequence):
         for name in kind:
             number[PASS[name], chunk, micro_batch] = b
     number[PASS["U"], :, 0] = updates
-    blocks = blocks_of(problem, chunks, number, updates.stop)
+    blocks = blocks_of(problem, chunks, number, updates + 1)
 
-    following, b = np.full(updates.stop, -1), 0  # the next block of the processor
-    for row, own in zip(order, chunks.own, strict=True):
-        chain = [*range(b, b + len(row)), *(updates[c] for c in own)]
-        following[chain[:-1]] = chain[1:]
-        b += len(row)
-    followed = np.flatnonzero(following >= 0)
-    turn = ready_in_turn(updates.stop, np.concatenate([blocks.source, followed]), np.concatenate([blocks.target, following[followed]]))
-    if len(turn) < updates.stop:
-        return sequence[int(np.setdiff1d(np.arange(len(sequence)), turn)[0])]
+    following = np.arange(1, updates + 1)  # the next block of the processor
+    following[np.cumsum([len(row) for row in order]) - 1] = updates
+    turn = ready_in_turn(updates + 1, np.concatenate([blocks.source, np.arange(updates)]), np.concatenate([blocks.target, following]))
+    if len(turn) <= updates:
+        return sequence[int(np.setdiff1d(np.arange(updates), turn)[0])]
 
-    whole = np.array([block.kind == "BW" for block in sequence] + [False] * len(updates))
+    whole = np.array([block.kind == "BW" for block in sequence] + [False])
     processor = blocks.processor
     across = processor[instance.source] != processor[instance.target]
     wait = instance.lag + np.where(across, instance.transfer, 0)
@@ -96,7 +92,7 @@ def timed(problem: Problem, chunks: Chunks, order: Order) -> Schedule | Block:
     first = np.searchsorted(instance.target[by_target], np.arange(instance.size + 1)).tolist()
     before, waits, inside = instance.source[by_target].tolist(), wait[by_target].tolist(), (blocks.pair[by_target] < 0).tolist()
     cycles: list[int] = instance.duration[np.arange(instance.size), processor].tolist()
-    home, copies, borders = processor.tolist(), _leaving_last(problem, blocks, whole, updates.start).tolist(), blocks.first.tolist()
+    home, copies, borders = processor.tolist(), _leaving_last(problem, blocks, whole, updates).tolist(), blocks.first.tolist()
     start, end, leave = [0] * instance.size, [0] * instance.size, [0] * instance.size
     free = [0] * len(problem.processors)
     for b in turn.tolist():
@@ -116,14 +112,14 @@ def timed(problem: Problem, chunks: Chunks, order: Order) -> Schedule | Block:
 def _leaving_last(problem: Problem, blocks: Blocks, whole: NDArray[np.bool_], updates: int) -> Ints:
     """(N,) The copies of `Blocks`; in a ``whole`` block those last that other blocks wait for, and what waits for these.
 
-    Blocks from ``updates`` on wait for all of a processor's blocks anyway.
+    Block ``updates`` waits for all of a processor's blocks anyway.
     """
     instance, block = problem.instance, np.repeat(np.arange(len(whole)), np.diff(blocks.first))
     of = np.empty_like(block)
     of[blocks.copies] = block
     mine = whole[of[instance.source]]
     late = np.zeros(instance.size, dtype=bool)
-    late[instance.source[mine & (blocks.pair >= 0) & (of[instance.target] < updates)]] = True
+    late[instance.source[mine & (blocks.pair >= 0) & (of[instance.target] != updates)]] = True
     position = np.empty(instance.size, dtype=np.int64)
     position[instance.order] = np.arange(instance.size)
     within = np.flatnonzero(mine & (blocks.pair < 0))
