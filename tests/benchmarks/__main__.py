@@ -1,5 +1,9 @@
 """The numbers the project promises, measured: ``python -m tests.benchmarks [solvers|periods|delays|start|agreement|cost|lowering]``.
 
+Three more have commands of their own, as they may run for an hour: ``python -m tests.benchmarks.baselines``
+(the literature's asynchronous pipelines), ``tests.benchmarks.pipelines [greedy|peers|joint]`` and
+``tests.benchmarks.graphs [stg|dot|structures]``.
+
 Run from the root of a checkout with the package installed. Times are CPU seconds of this machine;
 gaps, delays and speed-ups do not depend on it (beyond what the time limit lets the search do).
 """
