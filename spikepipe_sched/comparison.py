@@ -228,7 +228,7 @@ def _outcome(problem: Problem, solver: Solver, run: Run) -> Result | SpikepipeEr
         raise
     except SpikepipeError as error:
         return error
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (a solver of another package may raise anything, and must not cost the others their rows)
         return SpikepipeError(f"crashed: {type(error).__name__}: {error}; solved alone it shows where")
 
 

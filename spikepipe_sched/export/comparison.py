@@ -71,7 +71,7 @@ def _solvers_html(comparisons: Sequence[Comparison]) -> str:
 def _figures(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]], list[int]]:
     """Headers, rows, and which columns are numbers."""
     finite = any(comparison.problem.mode == "finite" for comparison in comparisons)
-    delayed = not finite and any(comparison.problem.layers for comparison in comparisons)  # a synchronous schedule has no delays, nor has a task graph
+    delayed = not finite and any((comparison.problem.edges.delay_layer >= 0).any() for comparison in comparisons)  # nothing is late where nothing is updated
     unroll = max((comparison.problem.unroll for comparison in comparisons), default=1)
     first = next((row.objective for comparison in comparisons for row in comparison.rows if row.objective is not None), None)
     headers = [

@@ -165,7 +165,7 @@ def _delays(figures: Metrics) -> tuple[str, str]:
 
 def _traffic(problem: Problem, figures: Metrics, cut: Cut | None, layered: bool) -> tuple[str, str]:
     share = Fraction(figures.traffic_bytes, iterations_in(problem))
-    text = f"{int(share):,} bytes" if share.denominator == 1 else f"{float(share):,.1f} bytes"
+    text = _count(int(share), "byte") if share.denominator == 1 else f"{float(share):,.1f} bytes"
     if problem.mode == "periodic" or problem.micro_batches > 1:
         text += f" per {iteration_word(problem)}"
     if layered:
@@ -183,7 +183,7 @@ def _utilisation(problem: Problem, figures: Metrics) -> tuple[str, str]:
 
 def _memory(problem: Problem, figures: Metrics) -> tuple[str, str]:
     fullest = figures.peak_memory_bytes.index(figures.memory_bytes)
-    return "peak memory", f"{figures.memory_bytes:,} bytes on {plain(problem.processors[fullest].name)}"
+    return "peak memory", f"{_count(figures.memory_bytes, 'byte')} on {plain(problem.processors[fullest].name)}"
 
 
 def _over_stages(problem: Problem, figures: Metrics, cut: Cut | None) -> list[tuple[str, str]]:

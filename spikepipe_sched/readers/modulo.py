@@ -45,6 +45,11 @@ class Resource:
     latency: int
     blocking: int
 
+    @property
+    def lag(self) -> int:
+        """Cycles from the end of an operation's task to its result."""
+        return self.latency - (0 if self.limit is None else self.blocking)
+
 
 def read_modulo(path: Path, resources: Path | None) -> GraphFile:
     """Read a graph and its resources.
@@ -83,12 +88,10 @@ def read_modulo(path: Path, resources: Path | None) -> GraphFile:
         uses[task] = known[kind]
         limited = uses[task].limit is not None
         graph.add_node(task, cycles={kind if limited else UNLIMITED: uses[task].blocking if limited else 0})
-    for (source, target), parallel in _edges(found[0], keys, names, uses).items():
-        _connect(graph, source, target, parallel)
-    for task, used in uses.items():
-        rest = used.latency - (0 if used.limit is None else used.blocking)
-        if rest > max((lag for _, _, lag in graph.out_edges(task, data="lag")), default=0) and not graph.has_edge(task, task):
-            graph.add_edge(task, task, distance=used.latency, lag=rest)
+    edges = _edges(found[0], keys, names, uses)
+    _keep_results(edges, uses)
+    for (source, target), lags in edges.items():
+        _connect(graph, source, target, lags)
     return GraphFile(path=path, name=path.stem, graph=graph, platform=_platform(resources, known, graph), processors="fixed", mode="periodic")
 
 
@@ -162,10 +165,20 @@ def _edges(graph: Element, keys: dict[str, str], names: dict[str, str], uses: di
             raise line.error(f"the node '{source}' waits for itself in the same iteration (distance 0)")
         delay = _delay(line, data, f"the edge '{source}' -> '{target}'")
         used = uses[source]
-        lag = used.latency - (0 if used.limit is None else used.blocking) + delay
+        lag = used.lag + delay
         lags = found.setdefault((source, target), {})
         lags[distance] = max(lag, lags.get(distance, lag))
     return found
+
+
+def _keep_results(edges: dict[tuple[str, str], dict[int, int]], uses: dict[str, Resource]) -> None:
+    """Add an edge from each task to itself whose result would come after the end of the span, for no edge waits for it so long."""
+    longest = dict.fromkeys(uses, 0)
+    for (source, _), lags in edges.items():
+        longest[source] = max(longest[source], *lags.values())
+    for task, used in uses.items():
+        if used.lag > longest[task]:
+            edges.setdefault((task, task), {})[used.latency] = used.lag
 
 
 def _delay(line: Line, data: dict[str, str], what: str) -> int:

@@ -193,9 +193,9 @@ def test_the_table_says_how_many_iterations_a_period_has():
     assert "period of 2 iterations" in text.splitlines()[0]
 
 
-def test_delays_have_a_column_where_there_are_layers():
+def test_delays_have_a_column_where_weights_are_updated():
     loop: nx.DiGraph[str] = nx.DiGraph()
-    loop.add_node("a", cycles=3)
+    loop.add_node("a", kind="F", layer="a", cycles=3)
     loop.add_edge("a", "a", distance=1)
     assert "sum of delays" in str(periodic()).splitlines()[0]
     assert "delays" not in str(compare(Problem.from_graph(loop, 2), ["modulo"])).splitlines()[0]

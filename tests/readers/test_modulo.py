@@ -64,13 +64,20 @@ def test_the_period_of_a_loop_is_its_latencies_and_delays_over_its_distances(tmp
     assert least_period(read(tmp_path, graph, resources({"add": (limit, 3, 1), "mul": (limit, 5, 1)}))) == period
 
 
-@pytest.mark.parametrize("edges", [[], [("a", "b", 0, -3)], [("a", "b", 1, 0)], [("a", "a", 5, 0)]])
+@pytest.mark.parametrize(
+    "edges", [[], [("a", "b", 0, -3)], [("a", "b", 1, 0)], [("a", "a", 5, 0)], [("a", "a", 4, -3)], [("a", "a", 5, -3)], [("a", "a", 6, -9)]]
+)
 @pytest.mark.parametrize("limit", [1, -1])
 def test_every_result_counts_towards_the_span(tmp_path, edges, limit):
     """The result of a is there after 5 cycles, whoever waits for it."""
     graph, units = graphml({"a": "mul", "b": "port"}, edges), resources({"mul": (limit, 5, 1), "port": (-1, 0, 0)})
     assert solve(read(tmp_path, graph, units, limits=Limits(span_cycles=5)), "modulo", deterministic_limit=1.0).objective == 1
     assert solve(read(tmp_path, graph, units, limits=Limits(span_cycles=4)), "modulo", deterministic_limit=1.0).schedule is None
+
+
+def test_an_operation_of_no_latency_may_have_a_negative_delay(tmp_path):
+    graph, units = graphml({"a": "port", "b": "port"}, [("a", "b", 0, -1)]), resources({"port": (-1, 0, 0)})
+    assert shape(read(tmp_path, graph, units))[1] == {("a", "b"): (0, -1, 0)}
 
 
 def test_keys_may_be_declared_and_ids_stand_for_missing_names(tmp_path):
