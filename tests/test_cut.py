@@ -10,7 +10,7 @@ import pytest
 
 from spikepipe_sched import Interconnect, Platform, Problem, Schedule, SystolicArray, TrainingSetup, load_network, lower
 from spikepipe_sched.check import metrics
-from spikepipe_sched.cut import MAX_UNITS, Cut, contiguous_cut, units
+from spikepipe_sched.cut import MAX_UNITS, Cut, contiguous_cut, joined, units
 from tests.helpers import platform, small_graph, training_graph, training_problem
 
 LINK = Interconnect(latency_cycles=1, bandwidth_bytes_per_cycle=4)
@@ -138,6 +138,32 @@ def test_no_processor_is_skipped() -> None:
     cut = contiguous_cut(Problem.from_graph(graph, machine("pq")))
     assert cut is not None
     assert (cut.load_cycles, cut.stages, cut.stage.tolist()) == (10, 2, [0, 1])
+
+
+def test_not_even_one_that_can_run_nothing() -> None:
+    """The third processor could take the last layer, but stage 1 would be on the second."""
+    graph = small_graph({"a": {"p": 5}, "b": {"p": 5}, "c": {"p": 5, "r": 1}}, [("a", "b"), ("b", "c")])
+    cut = contiguous_cut(Problem.from_graph(graph, machine("pqr")))
+    assert cut is not None
+    assert (cut.load_cycles, cut.stages) == (15, 1)
+
+
+@pytest.mark.parametrize(
+    ("back", "expected"),
+    [
+        ([], [0, 1, 2, 3, 4, 5, 6]),
+        ([(3, 1)], [0, 1, 1, 1, 2, 3, 4]),
+        ([(1, 0), (5, 4)], [0, 0, 1, 2, 3, 3, 4]),
+        ([(5, 1), (3, 2)], [0, 1, 1, 1, 1, 1, 2]),
+        ([(3, 1), (5, 3)], [0, 1, 1, 1, 1, 1, 2]),
+        ([(6, 0), (0, 6), (2, 2)], [0, 0, 0, 0, 0, 0, 0]),
+    ],
+    ids=["none", "over three", "two", "nested", "overlapping", "all"],
+)
+def test_units_on_a_loop_are_one(back: list[tuple[int, int]], expected: list[int]) -> None:
+    """And all that lie between them."""
+    source, target = np.array([*range(6), *(u for u, _ in back)]), np.array([*range(1, 7), *(v for _, v in back)])
+    assert joined(np.arange(7), source, target).tolist() == expected
 
 
 def test_a_stage_never_has_a_task_that_its_processor_cannot_run() -> None:

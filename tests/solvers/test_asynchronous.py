@@ -101,6 +101,21 @@ def test_layers_of_one_stage_share_its_delay() -> None:
     assert staleness(replace(wide, processors=wide.processors[:3]), "pipedream") == [2, 2, 1, 1, 0, 0]
 
 
+@pytest.mark.parametrize("solver", ["pipedream", "layerpipe"])
+def test_a_lag_within_a_block_keeps_its_tasks_apart(solver: str) -> None:
+    """The period grows by what the processor waits, and by nothing where a lag is negative."""
+    lengths = list[int | None]()
+    for lag in (-3, 0, 5):
+        graph = training_graph(2)
+        for task in graph:
+            graph.nodes[task]["cycles"] = 0 if task.startswith("U") else 4
+        graph.edges["F(l0)", "F(l1)"]["lag"] = lag
+        found = solve(Problem.from_graph(graph, 1 if solver == "pipedream" else 3, mode="periodic"), solver)
+        assert found.schedule is not None
+        lengths.append(found.objective)
+    assert lengths == ([20, 20, 25] if solver == "pipedream" else [8, 8, 13])
+
+
 def one_layer_per_stage(layers: int, *, with_error: bool) -> Problem:
     """F, B, W of 4 cycles with free transfers and updates, a processor for each; the last error a task of its own, or part of what reads it."""
     graph = training_graph(layers)

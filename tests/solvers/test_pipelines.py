@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations, pairwise
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -323,6 +324,37 @@ def test_an_order_that_waits_for_itself_says_so() -> None:
     assert found.infeasibility.demanded == "gpipe runs F of l0 (micro-batch 1) before something that it waits for"
     assert found.infeasibility.loosen == ("order",)
     assert made(problem, "zb-h1")[0] == 2 * 4 + 1
+
+
+def test_a_forward_may_wait_for_a_gradient_of_a_layer_before_where_the_order_allows_it() -> None:
+    """A local error: nothing stands in the way of stages whose orders agree with it."""
+    graph: nx.DiGraph[str] = nx.DiGraph(layers=("l0", "l1"))
+    for kind in "FB":
+        for layer in range(2):
+            graph.add_node(f"{kind}(l{layer})", kind=kind, layer=f"l{layer}", cycles={f"p{layer}": 1})
+    graph.add_edges_from([("F(l0)", "B(l0)"), ("B(l0)", "F(l1)"), ("F(l1)", "B(l1)")])
+    chain = Pipeline(name="local", forward=(1, 1), backward=(1, 1), gradient=(1, 1), processors=2, micro_batches=3, home=(0, 1))
+    problem = Problem.from_graph(graph, chain.platform(), mode="finite", micro_batches=3)
+    for solver in ("gpipe", "1f1b", "zb-h1"):
+        assert solve(problem, solver).schedule is not None, solver
+
+
+@pytest.mark.parametrize("solver", ["1f1b", "interleaved", "zb-v"])
+def test_updates_may_wait_for_each_other_in_any_direction(solver: str) -> None:
+    """As those of a gradient norm do: back and forth along the chain, within a processor and across."""
+    placement: Placement = "stages" if solver == "1f1b" else "interleaved" if solver == "interleaved" else "v"
+    chain = Pipeline.of_stages("norm", (1, 1), (1, 1), (1, 1), micro_batches=3, placement=placement, chunks=1 if solver == "1f1b" else 2)
+    graph, count = chain.graph(), len(chain.forward)
+    for layer in range(count):
+        graph.add_node(f"U(l{layer})", kind="U", layer=f"l{layer}", cycles=graph.nodes[f"F(l{layer})"]["cycles"])
+        graph.add_edge(f"W(l{layer})", f"U(l{layer})")
+        graph.add_node(f"U2(l{layer})", kind="U", layer=f"l{layer}", cycles=graph.nodes[f"F(l{layer})"]["cycles"])
+    graph.add_edges_from((f"U(l{layer})", f"U(l{layer - 1})") for layer in range(1, count))
+    graph.add_edges_from((f"U(l{layer})", f"U2(l{count - 1 - layer})") for layer in range(count))
+    problem = Problem.from_graph(graph, chain.platform(), mode="finite", micro_batches=3)
+    schedule = solve(problem, solver).schedule
+    assert schedule is not None
+    assert check(problem, schedule) == ()
 
 
 @pytest.mark.parametrize("sharing", ["ports", "bus"])

@@ -93,7 +93,11 @@ def _anew(problem: Problem, shape: Shape, count: int, unit: Ints) -> Chunks | st
     """A new cut, chunk r on processor r for the first R; of several R the one with the least load of any processor."""
     if shape == "straight":
         cut = contiguous_cut(problem)
-        return "no contiguous cut runs every layer with stage i on processor i" if cut is None else Chunks(chunk=cut.stage, home=tuple(range(cut.stages)), ranks=cut.stages)
+        return (
+            "no contiguous cut runs every layer with stage i on processor i"
+            if cut is None
+            else Chunks(chunk=cut.stage, home=tuple(range(cut.stages)), ranks=cut.stages)
+        )
     most = min(len(problem.processors), count // 2)
     if most == 0:
         return "it needs two chunks per processor, and there is only one layer"
