@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from spikepipe_sched.solver import Budget
@@ -47,6 +48,11 @@ class Clock:
     def left(self) -> float:
         """Seconds, or units of deterministic work, that remain."""
         return max(0.0, self.work_left if self.deterministic else self._limit - self.elapsed())
+
+    @property
+    def left_s(self) -> float:
+        """Wall-clock seconds that remain; no end where only deterministic work counts."""
+        return math.inf if self.deterministic else self.left()
 
     def spend(self, work: float) -> None:
         """Account for deterministic work."""

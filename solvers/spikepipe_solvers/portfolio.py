@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,19 +20,22 @@ from spikepipe_solvers.sequential import sequential_schedules
 from spikepipe_solvers.stages import stage_schedule
 
 
-def heuristic_schedules(problem: Problem) -> Iterator[tuple[str, Schedule]]:
-    """(solver, schedule) of the one-processor, the sequence, the literature's pipelines', the list (finite) and the contiguous-stage schedules that the size allows.
+def heuristic_schedules(problem: Problem, left_s: float = math.inf) -> Iterator[tuple[str, Schedule]]:
+    """(solver, schedule) of the one-processor, the literature's pipelines', the sequence, the list (finite) and the contiguous-stage schedules that the size allows.
 
-    Made one at a time, the quickest for what they are worth first: on large problems whoever asks may not have the time for all.
+    Made one at a time, the quickest for what they are worth first: on large problems whoever asks may not have the time for all. ``left_s``: seconds that he has.
     """
     yield from (("sequential", schedule) for schedule in sequential_schedules(problem))
     if sequenced(problem):
-        yield from (("sequences", schedule) for schedule in sequence_schedules(problem))
+        began = time.perf_counter()
         yield from pipeline_schedules(problem)
+        yield from (("sequences", schedule) for schedule in sequence_schedules(problem, left_s - (time.perf_counter() - began)))
     rules = cheap_presets(problem.instance.size) if problem.mode == "finite" else []
     yield from list_schedules(problem, [rule for rule in rules if rule.large])
     if problem.unroll == 1 and (cut := contiguous_cut(problem)) is not None:
-        yield "stages", stage_schedule(problem, cut)
+        schedule = stage_schedule(problem, cut)
+        if (schedule.start >= 0).all():  # else its stages wait for each other in turn
+            yield "stages", schedule
     yield from list_schedules(problem, [rule for rule in rules if not rule.large])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spikepipe_sched.bounds.slots import slot_edges
+from spikepipe_sched.bounds.slots import order_edges, slot_edges
 from spikepipe_sched.order import topological_order
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ def machines(problem: Problem) -> tuple[list[int], Ints]:
 
 
 def iteration_graph(problem: Problem) -> Graph:
-    """All copies of a problem and their edges of distance 0; with limited memories, those of `slot_edges` too."""
+    """All copies of a problem and their edges of distance 0, and those that may be assumed of micro-batches: `order_edges`, `slot_edges`."""
     instance, (kinds, counts) = problem.instance, machines(problem)
-    inside, order, (first, then) = np.flatnonzero(instance.distance == 0), instance.order, slot_edges(problem)
+    inside, order = np.flatnonzero(instance.distance == 0), instance.order
+    first, then = (np.concatenate(ends) for ends in zip(order_edges(problem), slot_edges(problem), strict=True))
     columns = (instance.source[inside], instance.target[inside], instance.lag[inside], instance.transfer[inside])
     if len(first):
         none = np.zeros_like(first)

@@ -43,6 +43,7 @@ def load_length(graph: Graph, head: Ints, tail: Ints, length: int, most_cells: i
     for classes, tasks in _confined(graph.cycles >= 0):
         count = int(graph.processors[classes].sum())
         if count < tasks.sum():
+            length = max(length, _at_the_ends(graph.group[tasks], first[tasks], cycles[tasks], last[tasks], count, length))
             length = _raise(first[tasks], cycles[tasks], last[tasks], count, length, most_cells)
     return length
 
@@ -80,6 +81,24 @@ def _alone(group: Ints, head: Ints, cycles: Ints, tail: Ints) -> int:
         return int((head + cycles + tail).max())
     least = np.minimum.accumulate(tail - step * rank) + step * rank
     return int((head + total - before + least).max())
+
+
+def _at_the_ends(group: Ints, head: Ints, cycles: Ints, tail: Ints, processors: int, length: int) -> int:
+    """Least length for all work, as processors begin and end with different tasks.
+
+    Of the groups, which have one processor each, let h_k be the k-th least head and t_k the k-th least tail. The first
+    tasks of u processors in use belong to u different groups, and so do the last ones: those processors do none of this work
+    for h_1 + ... + h_u cycles before and t_1 + ... + t_u after. Each of the others does none in all the length, which is
+    at least ``length``. So in the sum over all processors the length leaves min(h_k + t_k, ``length``) idle for every k.
+    Tasks of zero cycles are no work.
+    """
+    some = cycles > 0
+    _, which = np.unique(group[some], return_inverse=True)
+    ends = np.full((2, int(which.max(initial=-1)) + 1), NEVER)
+    np.minimum.at(ends[0], which, head[some])
+    np.minimum.at(ends[1], which, tail[some])
+    idle = np.sort(ends, axis=1)[:, :processors].sum(axis=0)
+    return -(-int(cycles[some].sum() + np.minimum(idle, length).sum()) // processors)
 
 
 def _raise(head: Ints, cycles: Ints, tail: Ints, processors: int, length: int, most_cells: int) -> int:

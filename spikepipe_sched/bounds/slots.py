@@ -1,4 +1,4 @@
-"""Precedences that a limited memory implies between micro-batches: their tensors take turns in its slots."""
+"""Precedences that may be assumed between micro-batches: the copies of a task start in order, and their tensors take turns in the slots of a limited memory."""
 
 from __future__ import annotations
 
@@ -18,19 +18,42 @@ def interchangeable(problem: Problem) -> bool:
 
     The copies of a task have one processor and one duration, so handing the i-th earliest start of every task to
     its copy i occupies processors as before; if v's copies start at least a after u's, so do the sorted
-    ones (order statistics are monotone), over a distance too. Of a tensor with one producer no
-    fewer copies have been read, and as many produced, at any time, so no memory grows; a received sum
-    begins with the last of its producers, and may come earlier: where memory counts there must be none, nor negative lags.
+    ones (order statistics are monotone), over a distance too.
+
+    Memories hold no more of a tensor with one producer whose copy i is read by copies i alone: at any time as
+    many copies have been produced, and no fewer have been read. That is not so of
+
+    - several producers: what is received of a sum begins with the last of them, and may come earlier;
+    - readers at a distance: the last copies are not read and take no room, and might have come first;
+    - updates among the readers: they keep copy 0, so that any other copy should come and go quickly;
+    - negative lags, which end lifetimes before they begin.
+
+    Where memory counts there must be none of these. Tensors that only updates read are summed into one copy, and
+    what updates produce lies there all the time: renaming changes neither.
     """
     if problem.mode != "finite" or problem.micro_batches == 1:
         return False
-    remembered = "memory" in problem.objective or any(p.memory_bytes is not None for p in problem.processors)
+    if "memory" not in problem.objective and all(p.memory_bytes is None for p in problem.processors):
+        return True
     edges = problem.edges
     update = np.array([kind == "U" for kind in problem.tasks.kinds], dtype=bool)
-    producer = np.repeat(edges.source, np.diff(edges.tensor_ptr))
-    inside = ~update[np.repeat(edges.target, np.diff(edges.tensor_ptr))]  # sums for an update have one copy only
-    pairs = np.unique(np.stack([edges.tensor, producer])[:, inside], axis=1)
-    return not remembered or ((not len(pairs[0]) or int(np.bincount(pairs[0]).max()) == 1) and not bool((edges.lag < 0).any()))
+    edge = np.repeat(np.arange(len(edges.source)), np.diff(edges.tensor_ptr))
+    edge, tensor = edge[~update[edges.source[edge]]], edges.tensor[~update[edges.source[edge]]]
+    copied = np.isin(tensor, tensor[~update[edges.target[edge]]])  # with a reader in every micro-batch
+    edge, tensor = edge[copied], tensor[copied]
+    return not (
+        (edges.lag < 0).any()
+        or (edges.distance[edge] > 0).any()
+        or update[edges.target[edge]].any()
+        or len(np.unique(np.stack([tensor, edges.source[edge]]), axis=1)[0]) > len(np.unique(tensor))
+    )
+
+
+def order_edges(problem: Problem) -> tuple[Ints, Ints]:
+    """(x,) Each copy of a task that has a next one, and that: it starts when the first has ended or later, once micro-batches are renamed (`interchangeable`)."""
+    task = problem.instance.task
+    first = np.flatnonzero(task[1:] == task[:-1]) if interchangeable(problem) else np.zeros(0, dtype=np.int64)  # copies of a task are consecutive
+    return first, first + 1
 
 
 def slot_edges(problem: Problem) -> tuple[Ints, Ints]:

@@ -50,6 +50,12 @@ def test_an_interval_in_the_middle_can_be_the_narrowest() -> None:
     assert load_length(graph, ends, columns([4, 4, 4, 9, 0]), 10) == 11
 
 
+def test_processors_begin_and_end_with_different_tasks() -> None:
+    """13 cycles on two processors: only those of group 0 can end one of them, the other has 2 more cycles to wait for: 15 / 2."""
+    graph = lonely([[3], [2], [4], [4]], [2], [0, 0, 1, 2])
+    assert load_length(graph, columns([0, 2, 0, 0]), columns([0, 1, 3, 2]), 7) == 8
+
+
 def test_tasks_confined_to_a_class_compete_for_it() -> None:
     """Of six tasks of 2 on p and q, four can run on p alone, which there is once."""
     graph = lonely([[2, -1]] * 4 + [[2, 2]] * 2, [1, 2])

@@ -367,7 +367,7 @@ def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
     if hint is not None:
         search.offer(hint, "hint")
     clock = search.clock.part(HEURISTICS_SHARE)
-    for name, schedule in heuristic_schedules(problem):
+    for name, schedule in heuristic_schedules(problem, search.clock.left_s):
         search.offer(schedule, name)
         if clock.expired() and search.schedule is not None:
             break

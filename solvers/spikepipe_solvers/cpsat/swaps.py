@@ -33,7 +33,9 @@ def first_pairs(problem: Problem) -> list[tuple[int, int]]:
       of no smaller lag and no smaller lag + transfer;
     - b, now later, may have to pay a transfer that its old processor saved: every edge into b that has one
       comes with an edge from the same task into a, of no smaller lag + transfer, which a has paid there;
-    - the same holds for the edges out, with time running backwards and a and b in each other's roles.
+    - the same holds for the edges out, with time running backwards and a and b in each other's roles. On
+      processors of unlike speed b may have ended after a for all that it started before: there the two
+      have equal edges out.
 
     The conditions are transitive, so that the pairs (of two that meet them both ways, the one of
     smaller index first) agree with some order of all tasks. Of the shortest schedules take the one with
@@ -55,9 +57,12 @@ def first_pairs(problem: Problem) -> list[tuple[int, int]]:
         equal.setdefault(cycles, []).append(v)
     may = {
         (a, b)
-        for group in equal.values()
+        for cycles, group in equal.items()
         for a, b in permutations(group, 2)
-        if b not in after[a] and _within(before[a], before[b]) and _within(after[b], after[a])
+        if b not in after[a]
+        and _within(before[a], before[b])
+        and _within(after[b], after[a])
+        and (after[a] == after[b] or len({c for c in cycles if c >= 0}) == 1)
     }
     return sorted((a, b) for a, b in may if a < b or (b, a) not in may)
 

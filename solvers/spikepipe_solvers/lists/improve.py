@@ -27,6 +27,8 @@ ANY_SIZE, SMALL, TINY = ("heft", "hlfet", "mcp"), ("etf", "early", "dls", "peft"
 PAIRS_UP_TO, TINY_UP_TO, AHEAD_UP_TO = 20_000, 32, 20_000
 #: Deterministic work (about seconds) per unit of `Graph.work`; per copy and edge where copies keep their processors.
 WORK, KEPT_WORK = 8e-8, 1e-7
+#: How much longer kernels take that are not compiled.
+PLAIN = 50
 #: Forward-backward passes without news after which they end.
 PATIENCE = 4
 #: Copies of a stretch and of what is placed behind it to judge it, per processor; least of both.
@@ -86,7 +88,8 @@ class MakespanSearch:
         """Account for ``passes`` over the graph; ``kept``: copies keep their processors, so that few are compared."""
         graph = self.graphs[0]
         self._passes += passes
-        self.clock.spend(passes * ((graph.size + len(graph.before.other)) * KEPT_WORK if kept else graph.work * WORK))
+        work = passes * ((graph.size + len(graph.before.other)) * KEPT_WORK if kept else graph.work * WORK)
+        self.clock.spend(work if self.fast else PLAIN * work)
 
     def enter(self, found: Found, side: int, by: str) -> bool:
         """Make a schedule the current one; whether it is the best so far."""

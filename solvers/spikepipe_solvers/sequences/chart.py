@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.schedule import Schedule
+from spikepipe_solvers.kernel import Kernel
 from spikepipe_solvers.lists.graph import Graph, graph_of
-from spikepipe_solvers.lists.ranks import compiles, sequence_of
+from spikepipe_solvers.lists.ranks import sequence_of
 from spikepipe_solvers.sequences.decode import Jobs, greedy, jobs_of, replay
 from spikepipe_solvers.sequences.memory import Held, Live, Tensors, no_live, tensors_of
+from spikepipe_solvers.sequences.search import late_acceptance
 from spikepipe_solvers.sequential import micro_batch_order
 
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
 
-#: Passes over the graph for which kernels are compiled or not.
-PASSES = 40
+#: Seconds in plain Python: of `replay`, per unit of `Chart.work`; of `greedy`, per copy and task, without memory limits and with them.
+REPLAY_S, GREEDY_S = 6e-6, (1.5e-6, 3e-5)
+#: How often either is called for a placement, about; `replay` under memory limits only.
+REPLAYS, GREEDIES = 200, 18
+#: Seconds that kernels take to compile where no cache holds them, and to load; how much more of the former must be left.
+COMPILE_S: dict[Kernel[..., Any], float] = {replay: 5.0, greedy: 11.0, late_acceptance: 4.0}
+LOAD_S, PATIENCE = 0.2, 1.25
+
+
+def _loading(*kernels: Kernel[..., Any]) -> float:
+    """Seconds until kernels run compiled."""
+    return LOAD_S + sum(COMPILE_S[kernel] for kernel in kernels if not kernel.ready)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +49,11 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chart:
-    """``first`` (T + 1,): where the copies of each task begin; the rest as in the modules of this folder."""
+    """``first`` (T + 1,): where the copies of each task begin; the rest as in the modules of this folder.
+
+    ``left_s``: the seconds that are left. In plain Python the starts of a placement take ``plain_s`` seconds, and ``fast`` says
+    that they are compiled.
+    """
 
     problem: Problem
     graph: Graph
@@ -44,15 +61,15 @@ class Chart:
     tensors: Tensors
     held: Held
     first: Indices
-    fast: bool
+    left_s: float
 
     @classmethod
-    def of(cls, problem: Problem) -> Self:
+    def of(cls, problem: Problem, left_s: float = math.inf) -> Self:
         """Of a finite problem."""
         graph = graph_of(problem)
         tensors, held = tensors_of(problem)
         first = np.searchsorted(problem.instance.task, np.arange(len(problem.tasks.names) + 1)).astype(np.int32)
-        return cls(problem=problem, graph=graph, jobs=jobs_of(graph), tensors=tensors, held=held, first=first, fast=compiles(graph, PASSES))
+        return cls(problem=problem, graph=graph, jobs=jobs_of(graph), tensors=tensors, held=held, first=first, left_s=left_s)
 
     @property
     def limited(self) -> bool:
@@ -63,6 +80,26 @@ class Chart:
     def work(self) -> int:
         """How much placing all copies has to do."""
         return self.graph.size + len(self.graph.before.other) + 3 * len(self.tensors.out)
+
+    @property
+    def plain_s(self) -> float:
+        """Seconds that the starts of a placement take in plain Python."""
+        return self.graph.size * len(self.graph.cycles) * GREEDIES * GREEDY_S[self.limited] + self.limited * REPLAYS * self.work * REPLAY_S
+
+    @cached_property
+    def fast(self) -> bool:
+        """Whether the starts are compiled."""
+        return self.plain_s > LOAD_S and min(self.plain_s, self.left_s / PATIENCE) > _loading(replay, greedy)
+
+    @property
+    def placeable(self) -> bool:
+        """Whether there is time for the starts."""
+        return self.fast or self.plain_s <= self.left_s
+
+    @property
+    def searchable(self) -> bool:
+        """Whether there is time for the search, which is always compiled."""
+        return self.left_s / PATIENCE > _loading(replay, greedy, late_acceptance)
 
     @cached_property
     def live(self) -> Live:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikepipe_sched.problem import MAX_TIME
 from spikepipe_solvers.kernel import Kernel
 from spikepipe_solvers.lists.graph import Graph
-from spikepipe_solvers.sequences.memory import LAST, MADE, Held, Live, Tensors, clear, earliest, no_live, occupy
+from spikepipe_solvers.sequences.memory import LAST, MADE, NEED, ROOM, TOTAL, Held, Live, Tensors, clear, earliest, no_live, occupy
 
 Ints = NDArray[np.int64]
 Indices = NDArray[np.int32]
@@ -83,9 +83,12 @@ def replay(jobs: Jobs, tensors: Tensors, held: Held, live: Live, sequence: Indic
 @Kernel
 def finishes(jobs: Jobs, tensors: Tensors, live: Live, trial: Live, v: int, safe: Indices, first: int, last: int, placed: Any, home: Any) -> bool:
     """Whether, after v, what is unplaced of ``safe[first:last]`` still fits in the memories, one copy after the other."""
-    trial.table[:] = live.table
-    trial.state[:] = live.state
-    trial.state[LAST] = -1  # all is in the past
+    for p in range(live.state.shape[1]):  # loops compile much faster than slices
+        for layer in range(live.table.shape[0]):
+            for k in range(live.table.shape[1]):
+                trial.table[layer, k, p] = live.table[layer, k, p]
+        trial.state[ROOM, p], trial.state[TOTAL, p], trial.state[NEED, p] = live.state[ROOM, p], live.state[TOTAL, p], live.state[NEED, p]
+        trial.state[LAST, p] = -1  # all is in the past
     trial.top[0] = 0
     if earliest(tensors, trial, v, 0, LATE, jobs.task, home) < 0:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,10 +37,10 @@ def sequenced(problem: Problem) -> bool:
     return problem.mode == "finite" and (problem.micro_batches > 1 or limited) and problem.instance.size * len(problem.tasks.names) <= PLACED_UP_TO
 
 
-def sequence_schedules(problem: Problem) -> Iterator[Schedule]:
-    """The best schedule of each placement."""
-    chart = Chart.of(problem)
-    for home in homes(chart):
+def sequence_schedules(problem: Problem, left_s: float = math.inf) -> Iterator[Schedule]:
+    """The best schedule of each placement; none if those of one would take longer than ``left_s`` seconds."""
+    chart = Chart.of(problem, left_s)
+    for home in homes(chart) if chart.placeable else ():
         line = min(lines(chart, home), key=lambda line: line.makespan, default=None)
         if line is not None:
             yield chart.schedule(line)
@@ -48,7 +49,8 @@ def sequence_schedules(problem: Problem) -> Iterator[Schedule]:
 def improve_sequences(incumbent: Incumbent, clock: Clock, seed: int, *, bound: int) -> None:
     """Offer shorter and shorter finite schedules until one meets the bound, the clock runs out, or nothing helps any more.
 
-    Several placements compete at first, the incumbent's among them; memories are respected throughout.
+    Several placements compete at first, the incumbent's among them; memories are respected throughout. Nothing is done
+    where compiling the search would take too much of the time.
 
     Parameters
     ----------
@@ -57,8 +59,8 @@ def improve_sequences(incumbent: Incumbent, clock: Clock, seed: int, *, bound: i
     bound
         A proven bound of the makespan: what meets it ends the search.
     """
-    chart, rng = Chart.of(incumbent.problem), np.random.default_rng(seed)
-    if chart.graph.size < SEARCHED_FROM:
+    chart, rng = Chart.of(incumbent.problem, clock.left_s), np.random.default_rng(seed)
+    if chart.graph.size < SEARCHED_FROM or not chart.searchable:
         return
     field = _starts(chart, clock)
     if incumbent.schedule is not None and (line := chart.line(incumbent.schedule)) is not None:

@@ -79,7 +79,7 @@ def _idle_leaf(chart: Chart) -> NDArray[np.bool_]:
 
 def greedy_lines(chart: Chart, home: Indices) -> Iterator[Line]:
     """Schedules of `greedy` under several keys, the best of them mostly first."""
-    load, rank, copy = int(chart.loads(home).max()), upward(chart.graph), chart.problem.instance.copy
+    load, rank, copy = max(1, int(chart.loads(home).max())), upward(chart.graph), chart.problem.instance.copy  # 1: infinitely often nothing is no number
     longest, leaf = float(rank.max()), _idle_leaf(chart)
     for pace, delay, together in KEYS if chart.graph.size * len(chart.first) <= ALL_UP_TO else KEYS[:1]:
         late = min(delay * load, longest * (int(copy.max()) + 2)) if delay else 0.0
