@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from spikepipe_sched.errors import InputError, SpikepipeError, Unsupported, require
-from spikepipe_sched.result import gap
+from spikepipe_sched.result import Status, gap
 from spikepipe_sched.solver import Solver, SolverSpec, load_solver, solve, solver_names
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Row:
     solver, source, exact, optimises, ignores
         What it says about itself; see `SolverSpec`.
     status
-        As in `Result`, else ``not supported`` or ``failed``.
+        As in `Result`, else ``not supported`` or ``failed``; ``optimal``, too, where the only
+        objective meets the bound, whoever proved it.
     objective, value, bound, bound_source, gap
         The first objective, and the best bound that any solver of the comparison proved on it.
     length_cycles
@@ -273,6 +274,8 @@ def _row(spec: SolverSpec, outcome: Result | SpikepipeError, results: Iterable[R
     first, figures = outcome.objectives[0], outcome.metrics
     claims = [other.objectives[0] for other in results if _comparable(other, outcome)]
     known = max(claims, key=lambda claim: claim.bound)
+    if len(outcome.objectives) == 1 and first.value == known.bound:
+        about["status"] = str(Status.OPTIMAL)
     return Row(
         **about,
         objective=first.name,

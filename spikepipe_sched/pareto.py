@@ -168,6 +168,8 @@ def _validate(problem: Problem, objectives: tuple[str, ...]) -> None:
         instance = problem.instance
         lags = not (instance.lag < 0).any() and not (instance.delay_lag < 0).any()
         require(lags, "pareto: with negative lags longer periods need not be feasible, and fronts need that")
+        updated = "delay" not in objectives or bool((problem.edges.delay_layer >= 0).any())
+        require(updated, "pareto: nothing in the problem is updated, so there is no gradient delay to trade; another front is period,traffic")
 
 
 class _FrontSearch:

@@ -198,6 +198,11 @@ class Problem:
         _validate(self)
         object.__setattr__(self, "instance", expand(self))
 
+    def __repr__(self) -> str:
+        tasks, edges, processors = len(self.tasks.names), len(self.edges.source), len(self.processors)
+        copies = f"unroll={self.unroll}" if self.mode == "periodic" else f"micro_batches={self.micro_batches}"
+        return f"Problem(name={self.name!r}, mode={self.mode!r}, {tasks=}, {edges=}, {processors=}, {copies})"
+
     @staticmethod
     def from_graph(graph: nx.DiGraph[Any], platform: Platform | int = 2, **options: Any) -> Problem:
         """Compile a task graph, from `lower` or the user's own.

@@ -48,6 +48,7 @@ from spikepipe_sched.transfers import shared, transfers
 __all__ = ["json_schema", "load_result", "result_from_json", "result_to_json", "write_atomically"]
 
 _TOO_DEEP: Final = "it is nested too deeply"
+_WANTED: Final = "a schedule file is needed, such as solve -o writes"
 
 
 def result_to_json(result: Result, path: str | os.PathLike[str] | None = None) -> str:
@@ -121,13 +122,15 @@ def _decode(data: bytes) -> ResultDocument:
         message, _, path = str(error).rpartition(" - at `")
         if not message:
             message, path = str(error), "$`"
+            if message.startswith("Expected"):  # JSON, but not even an object
+                message = f"{message}; {_WANTED}"
         if path == "$.schema`":
             message = f"{message}; this version reads {RESULT_SCHEMA}"
         raise fail(path.removesuffix("`"), message) from None
     except msgspec.DecodeError as error:
-        raise fail("$", str(error)) from None
+        raise fail("$", f"{error}; {_WANTED}") from None
     except UnicodeDecodeError as error:
-        raise fail("$", f"it is not UTF-8 text: {error.reason}") from None
+        raise fail("$", f"it is not UTF-8 text: {error.reason}; {_WANTED}") from None
     except RecursionError:
         raise fail("$", _TOO_DEEP) from None
 

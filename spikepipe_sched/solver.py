@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -145,7 +146,8 @@ def load_solver(name: str) -> Solver:
     name, colon, preset = name.partition(":")
     entries = sorted((e for e in metadata.entry_points(group=ENTRY_POINTS) if e.name == name), key=lambda e: e.value)
     if not entries:
-        raise InputError(f"there is no solver '{name}'; installed: {', '.join(solver_names()) or 'none (reinstall the package)'}")
+        known = solver_names()
+        raise InputError(f"there is no solver '{name}'; {_near(name, known)}installed: {', '.join(known) or 'none (reinstall the package)'}")
     if len({entry.value for entry in entries}) > 1:
         raise SpikepipeError(f"several installed packages provide a solver '{name}': {', '.join(e.value for e in entries)}; uninstall all but one")
     try:
@@ -158,8 +160,15 @@ def load_solver(name: str) -> Solver:
     if not colon:
         return solver
     known = solver.presets if isinstance(solver, Presets) else ()
-    require(preset in known, f"solver '{name}' has no preset '{preset}'" + (f"; choose from {', '.join(known)}" if known else ", it has none at all"))
+    choice = f"; {_near(preset, known)}choose from {', '.join(known)}" if known else ", it has none at all"
+    require(preset in known, f"solver '{name}' has no preset '{preset}'{choice}")
     return solver.preset(preset) if isinstance(solver, Presets) else solver
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """The known name that looks most like it, as a question, if there is one; case and underscores make no difference."""
+    close = get_close_matches(name.lower().replace("_", "-"), known, n=1)
+    return f"did you mean '{close[0]}'? " if close else ""
 
 
 class _Recorder:

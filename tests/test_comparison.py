@@ -58,6 +58,21 @@ def test_every_gap_is_to_the_best_bound_that_any_solver_proved():
         assert row.gap == pytest.approx((row.value - best) / best)
 
 
+def test_whoever_meets_a_bound_that_another_proved_is_optimal():
+    """For the only objective; below the first the bounds are each solver's own."""
+    problem = training_problem(3, 2, objective=("period",))
+    best = solve(problem, "stages").objective
+    both = [Fake("prover", bound=best, schedule=solve(problem, "stages").schedule), "stages", "sequential"]
+    found = rows(compare(problem, both))
+    assert solve(problem, "stages").status == "feasible"
+    assert {name: row.status for name, row in found.items()} == {"prover": "optimal", "stages": "optimal", "sequential": "feasible"}
+    several = rows(
+        compare(training_problem(3, 2, objective=("period", "delay")), [Fake("prover", bound=best, schedule=solve(problem, "stages").schedule), "stages"])
+    )
+    assert several["stages"].gap == 0
+    assert several["stages"].status == "feasible"
+
+
 def test_bounds_below_the_first_objective_are_not_shared():
     found = compare(training_problem(3, 2), ["stages", "sequential"])
     for row in found.rows:

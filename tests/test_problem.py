@@ -37,6 +37,18 @@ def test_a_graph_with_nothing_but_durations_is_a_finite_problem() -> None:
     assert problem.instance.transfer.tolist() == [0, 0]
 
 
+def test_a_problem_is_shown_in_one_line() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_node("a", duration=3)
+    graph.add_node("b", duration=2)
+    graph.add_edge("a", "b")
+    assert (
+        repr(Problem.from_graph(graph, 2, name="pair", micro_batches=3))
+        == "Problem(name='pair', mode='finite', tasks=2, edges=1, processors=2, micro_batches=3)"
+    )
+    assert repr(Problem.from_graph(graph, 2, mode="periodic", unroll=4)).endswith("mode='periodic', tasks=2, edges=1, processors=2, unroll=4)")
+
+
 @pytest.mark.parametrize("edge", [{"distance": 1}, {"delay_layer": "a"}])
 def test_a_graph_over_iterations_is_periodic(edge: dict[str, Any]) -> None:
     graph = small_graph({"F(a)": 1, "U(a)": 1}, {("F(a)", "U(a)"): {}, ("U(a)", "F(a)"): edge})

@@ -22,7 +22,12 @@ SHARINGS = ("none", "bus", "ports", "pairs")
 
 
 def with_sharing(problem: Problem, sharing: str) -> Problem:
-    return replace(problem, interconnect=replace(problem.interconnect, sharing=sharing, bandwidth_bytes_per_cycle=problem.interconnect.bandwidth_bytes_per_cycle or 1))
+    return replace(
+        problem,
+        interconnect=replace(
+            problem.interconnect, sharing=sharing, bandwidth_bytes_per_cycle=problem.interconnect.bandwidth_bytes_per_cycle or 1, signal_latency_cycles=0
+        ),
+    )
 
 
 def chain(**options: Any) -> Problem:

@@ -64,6 +64,15 @@ def test_an_unknown_solver_is_refused_with_those_there_are() -> None:
         solve(training_problem(), "magic")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("zb_h1", "zb-h1"), ("zbh1", "zb-h1"), ("ZB-H1", "zb-h1"), ("cp-sat", "cpsat"), ("1f1B", "1f1b"), ("LIST:heft", "list"), ("list:HEFTY", "heft")],
+)
+def test_a_name_that_looks_like_one_suggests_it(name: str, meant: str) -> None:
+    with pytest.raises(InputError, match=rf"; did you mean '{meant}'\? (installed: |choose from )"):
+        load_solver(name)
+
+
 def entry(name: str, value: str) -> metadata.EntryPoint:
     return metadata.EntryPoint(name=name, value=value, group=ENTRY_POINTS)
 

@@ -157,7 +157,7 @@ class Stages:
 SOLVER = Stages(
     spec=SolverSpec(
         name="stages",
-        summary="contiguous stages, backward as one task: standard pipelining (periodic: asynchronous; finite: 1F1B)",
+        summary="contiguous stages, backward as one task: standard pipelining (periodic: the same as pipedream; finite: as 1f1b, where tasks are passes of layers)",
         source="doi:10.1145/3341301.3359646",
         exact=False,
         modes=("periodic", "finite"),

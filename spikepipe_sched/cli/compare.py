@@ -45,8 +45,9 @@ def compare(
 
     One row for every number of processors and solver, each under the limits given; gaps are to the
     best bound that any of them knows. Then what each solver optimises and ignores, and the
-    schedules on one time axis. Exit code 1 if a solver has no schedule; those of a group that
-    cannot take the problem are only listed.
+    schedules on one time axis. Exit code 1 if a solver asked for by name has no schedule, one
+    fails, or nobody has a schedule; those of a group that cannot take the problem are only
+    listed, and those that find none within its limits are rows.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def compare(
     from spikepipe_sched.solver import load_solver
 
     names = [name.strip() for name in solvers.split(",")]
-    choose(names)  # an unknown name is reported before the first run
+    _, of_groups, _ = choose(names)  # an unknown name is reported before the first run
     load_solver(baseline)
     require(output is None or output.suffix in (".html", ".json"), f"--output takes a file that ends in .html or .json, not '{output}'")
     require_writable(output)
@@ -106,7 +107,13 @@ def compare(
         print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     if interrupted:
         raise KeyboardInterrupt
-    return 0 if all(comparison.rows and all(row.length_cycles is not None for row in comparison.rows) for comparison in found) else 1
+    return 0 if all(_served(comparison, of_groups) for comparison in found) else 1
+
+
+def _served(comparison: Comparison, of_groups: Sequence[str]) -> bool:
+    """Whether somebody has a schedule, all who were asked for by name do, and nobody failed."""
+    without = [row for row in comparison.rows if row.length_cycles is None]
+    return len(without) < len(comparison.rows) and all(row.solver in of_groups and row.status != "failed" for row in without)
 
 
 def _runner(job: Job, effort: Effort, prefix: str) -> Run:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 JsonFlag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Network and training", sort_key=2))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What is trained, how, and on what; nothing of this applies to task graphs.
@@ -59,7 +59,7 @@ class Training:
     split: str | None = None
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Cost model", sort_key=3))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costing:
     """What the cycles of a task are made of; task graphs bring their own.
@@ -92,7 +92,7 @@ class Costing:
     vector: bool = True
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Job and limits", sort_key=1))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What is to be scheduled, and within which limits.
@@ -141,8 +141,8 @@ class Job:
         Pipeline files: stage s on processor s (stages), chunk i on processor i modulo their number
         (interleaved), there and back (v), or any task anywhere (free).
     chunks
-        Pipeline files: equal parts that each stage is cut into; a cycle is then 1 / chunks of the
-        file's unit of time.
+        Pipeline files: equal parts that each stage is cut into (2 if not given, where placement is
+        interleaved or v); a cycle is then 1 / chunks of the file's unit of time.
     """
 
     mode: Literal["periodic", "finite"] | None = None
@@ -164,7 +164,7 @@ class Job:
     chunks: int | None = None
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Search", sort_key=4))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
     """What a solver may spend.

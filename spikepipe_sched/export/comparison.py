@@ -81,7 +81,14 @@ def _figures(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[st
         "gap" if first in ("period", "makespan", None) else f"gap of {TITLES.get(first, first)}",
     ]
     headers += [TITLES["delay"]] if delayed else []
-    headers += ["traffic bytes", TITLES["memory"], "busy", f"over {comparisons[0].baseline if comparisons else 'baseline'}", "seconds", "status"]
+    headers += [
+        "traffic bytes",
+        TITLES["memory"],
+        "bubble" if finite else "busy",
+        f"over {comparisons[0].baseline if comparisons else 'baseline'}",
+        "seconds",
+        "status",
+    ]
 
     def cells(comparison: Comparison, row: Row) -> list[str]:
         seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
@@ -90,14 +97,14 @@ def _figures(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[st
         if row.length_cycles is None:
             return [plain(text) for text in (*start, *["-"] * (len(headers) - 4), seconds, status)]
         speedup = "-" if row.speedup is None else f"{row.speedup:.2f}x"
-        delays = [f"{row.total_delay:,}"] if delayed else []
+        delays, busy = [f"{row.total_delay:,}"] if delayed else [], row.utilisation or 0
         figures = [
             f"{row.length_cycles:,}",
             percent(row.gap),
             *delays,
             f"{row.traffic_bytes:,}",
             f"{row.memory_bytes:,}",
-            f"{100 * (row.utilisation or 0):.1f} %",
+            f"{100 * (1 - busy if finite else busy):.1f} %",
         ]
         return [plain(text) for text in (*start, *figures, speedup, seconds, status)]
 
@@ -170,4 +177,4 @@ def _chart_text(comparison: Comparison, width: int) -> str:
     lines = [f"{plain(problem.name)} on {_processors(comparison)}: {what} on one axis of {axis:,} cycles, {axis / cells_in(problem, width):,.1f} in a column"]
     for name, result in found:
         lines += [_title(name, result, axis), *chart_lines(result, width, axis)]
-    return "\n".join([*lines, legend_line(problem)])
+    return "\n".join([*lines, legend_line(problem, width, axis)])

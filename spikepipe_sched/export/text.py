@@ -38,7 +38,7 @@ def text_gantt(result: Result, width: int = 100) -> str:
     problem, schedule = drawable(result)
     length = length_cycles(result)
     what = "one period in steady state" if schedule.period is not None else "the whole run"
-    return "\n".join([f"{plain(problem.name)}: {what}, {length:,} cycles", *chart_lines(result, width, length), legend_line(problem)])
+    return "\n".join([f"{plain(problem.name)}: {what}, {length:,} cycles", *chart_lines(result, width, length), legend_line(problem, width, length)])
 
 
 def chart_lines(result: Result, width: int, axis: int) -> list[str]:
@@ -74,9 +74,13 @@ def cells_in(problem: Problem, width: int) -> int:
     return max(40, width) - min(_LONGEST_NAME, max(map(len, processor_labels(problem)))) - FRAME
 
 
-def legend_line(problem: Problem) -> str:
-    """What the characters stand for."""
-    return "  ".join([*(f"{LOOKS[kind].cell} {LOOKS[kind].label}" for kind in kinds_present(problem)), f"{IDLE} idle"])
+def legend_line(problem: Problem, width: int, axis: int) -> str:
+    """What the characters of `chart_lines` stand for, and whether there are tasks too short for them."""
+    entries = [*(f"{LOOKS[kind].cell} {LOOKS[kind].label}" for kind in kinds_present(problem)), f"{IDLE} idle"]
+    entries += ["digits: micro-batch, where there is room"] if problem.micro_batches > 1 else []
+    cycles = problem.tasks.cycles
+    entries += ["tasks shorter than a column may not show"] if ((cycles >= 0) & (cycles * cells_in(problem, width) < axis)).any() else []
+    return "  ".join(entries)
 
 
 def _cells(row: list[Bar], length: int, cells: int) -> str:

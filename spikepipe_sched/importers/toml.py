@@ -63,7 +63,12 @@ S = TypeVar("S", bound=Struct)
 
 def read_network(file: Path | Traversable) -> Network:
     """Read a network file; InputError says file, layer and JSON path of a defect."""
-    spec = _convert(file, NetworkFile)
+    raw = read_toml(file)
+    if not raw.keys() & {"input_shape", "time_steps", "layers"}:
+        raise InputError(
+            f"{file}: neither a network (input_shape, time_steps, layers), nor a pipeline (stages, and tables with F, B and W), which load_problem reads"
+        )
+    spec = _convert(file, raw, NetworkFile)
     try:
         return spec.core()
     except InputError as error:
@@ -83,15 +88,14 @@ def file_schema(kind: Literal["network", "platform"]) -> dict[str, Any]:
 
 def read_platform(file: Path | Traversable) -> Platform:
     """Read a platform file; InputError says file and JSON path of a defect."""
-    spec = _convert(file, PlatformFile)
+    spec = _convert(file, read_toml(file), PlatformFile)
     try:
         return spec.core()
     except InputError as error:
         raise InputError(f"{file}: {printable(str(error))}") from None
 
 
-def _convert(file: Path | Traversable, kind: type[S]) -> S:
-    raw = read_toml(file)
+def _convert(file: Path | Traversable, raw: dict[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:

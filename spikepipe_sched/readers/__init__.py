@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikepipe_sched.errors import InputError, require, require_one_of, require_whole
-from spikepipe_sched.importers import GRAPH_SUFFIXES
+from spikepipe_sched.importers import GRAPH_SUFFIXES, list_networks
 
 if TYPE_CHECKING:
     from spikepipe_sched.problem import Mode, Problem
@@ -48,6 +48,8 @@ def load_graph(
 ) -> GraphFile:
     """Read a task graph; see `load_problem` for the parameters."""
     path, table = _split(source)
+    if not path.exists() and any(entry.name == str(path) for entry in list_networks()):
+        raise InputError(f"{path}: a network of the library, no task graph; read it with load_network, and lower makes its tasks")
     require(path.is_file(), f"{path}: {'this is a folder, not a file' if path.is_dir() else 'there is no such file'}")
     suffix = path.suffix.lower()
     if suffix != ".graphml":
@@ -111,7 +113,7 @@ def load_problem(
     mode
         ``finite`` or ``periodic``; if not given, periodic for modulo graphs and finite for all others.
     micro_batches
-        How often the graph is run in finite mode: once if not given, or as a pipeline file says.
+        How often the graph is run in finite mode: once if not given, or as a pipeline file says (there it has to stand in one of the two).
     resources
         The file of a modulo graph's resources (``.xml``).
     transfer, placement, chunks
@@ -123,6 +125,11 @@ def load_problem(
     ------
     InputError
         If there is no such file, it is damaged, or the options do not go with it.
+
+    Warns
+    -----
+    RepairWarning
+        If edges of a DOT file have numbers, but none that is known to be a transfer.
     """
     found = load_graph(source, mode=mode, micro_batches=micro_batches, resources=resources, transfer=transfer, placement=placement, chunks=chunks)
     return found.problem(processors=processors, memory=memory, **options)

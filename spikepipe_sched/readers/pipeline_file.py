@@ -3,10 +3,10 @@
 A pipeline file::
 
     stages = 4                    # in every table below
-    micro_batches = [8, 16, 32]   # one number, or several to choose from
+    micro_batches = [8, 16, 32]   # one number, or several to choose from; may be left out and given later
     transfer = [0, 1]             # latency of what crosses between processors; as above; 0 if left out
     placement = "stages"          # or interleaved, v, free: see `Pipeline.of_stages`; stages if left out
-    chunks = 1                    # equal parts of each stage; 1 if left out, 2 where placement is v
+    chunks = 1                    # equal parts of each stage; if left out: 2 where placement is v or interleaved, else 1
     activations = 4               # of whole stages that a processor can hold, or one number each; unlimited if left out
 
     [balanced]                    # one or more tables, with names of your own
@@ -48,7 +48,7 @@ class Head(Struct, forbid_unknown_fields=True, kw_only=True):
     """What all tables of a file share."""
 
     stages: Stages
-    micro_batches: Size | Annotated[list[Size], Meta(min_length=1, max_length=1000)]
+    micro_batches: Size | Annotated[list[Size], Meta(min_length=1, max_length=1000)] | None = None
     transfer: Natural | Annotated[list[Natural], Meta(min_length=1, max_length=1000)] = 0
     placement: Placement = "stages"
     chunks: Chunks | None = None
@@ -64,8 +64,8 @@ class Table(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def is_pipeline(raw: dict[str, Any]) -> bool:
-    """Whether a TOML document holds pipelines: some table has cycles of passes."""
-    return any(isinstance(value, dict) and any(name in value for name in PASSES) for value in raw.values())
+    """Whether a TOML document is meant to hold pipelines: it has stages, or cycles of passes, in a table or not."""
+    return "stages" in raw or any(name in place for place in (raw, *raw.values()) if isinstance(place, dict) for name in PASSES)
 
 
 def read_pipeline(
@@ -92,7 +92,10 @@ def read_pipeline(
         With the JSON path of a defect, or the names and numbers to choose from.
     """
     raw = read_toml(path)
-    require(is_pipeline(raw), f"{path}: no table in it has F, B and W, as a pipeline needs; networks are read by load_network")
+    outside = any(name in raw for name in PASSES)
+    require(not outside, f"{path}: put F, B and W into a table, such as [name]; they stand before the first one")
+    costly = any(isinstance(value, dict) and any(name in value for name in PASSES) for value in raw.values())
+    require(costly, f"{path}: no table in it has F, B and W, as a pipeline needs; networks are read by load_network")
     head = _convert(path, "", {key: value for key, value in raw.items() if not isinstance(value, dict)}, Head)
     tables = {name: _convert(path, f"table {shown(name)} at ", value, Table) for name, value in raw.items() if isinstance(value, dict)}
     for name, costs in tables.items():
@@ -104,17 +107,17 @@ def read_pipeline(
     choose: list[str] = []
     if table is None and len(tables) > 1:
         choose.append(f"a table ({path}#NAME with NAME one of {known})")
-    microbatches = _choice(micro_batches, head.micro_batches, "--micro-batches", choose)
+    runs = micro_batches if head.micro_batches is None else head.micro_batches
+    if runs is None:
+        raise InputError(f"{path}: $: the field 'micro_batches' is missing; write it into the file, or give it (--micro-batches 8)")
+    microbatches = _choice(micro_batches, runs, "--micro-batches", choose)
     latency = _choice(transfer, head.transfer, "--transfer", choose)
     require(not choose, f"{path}: there are several to choose from; name {' and '.join(choose)}")
     name = next(iter(tables)) if table is None else table
     costs, where, activations = tables[name], str(path), head.activations
     kind, parts = head.placement if placement is None else placement, head.chunks if chunks is None else chunks
     require_one_of(where, "placement", kind, PLACEMENTS)
-    require(
-        parts is not None or kind != "interleaved", f"{path}: placement 'interleaved' needs the number of chunks of each stage; give it, such as --chunks 2"
-    )
-    parts = (2 if kind == "v" else 1) if parts is None else require_whole(where, "chunks", parts, 1)
+    parts = (2 if kind in ("v", "interleaved") else 1) if parts is None else require_whole(where, "chunks", parts, 1)
     require(head.stages * parts <= MAX_CHUNKS, f"{path}: {head.stages} stages of {parts} chunks are more than {MAX_CHUNKS} chunks")
     try:
         pipeline = Pipeline.of_stages(

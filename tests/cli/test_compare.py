@@ -163,6 +163,49 @@ def test_an_interruption_before_the_first_row_writes_nothing(run, tmp_path, monk
     assert not file.exists()
 
 
+#: GPipe holds six activations where four fit.
+PIPELINE = """
+stages = 4
+micro_batches = 6
+activations = 4
+
+[small]
+F = [1, 1, 1, 1]
+B = [1, 1, 1, 1]
+W = [1, 1, 1, 1]
+"""
+
+
+@pytest.mark.parametrize(("solvers", "code"), [("baselines", 0), ("baselines,gpipe", 1), ("gpipe", 1), ("gpipe,stages", 1), ("stages,zb-h1", 0)])
+def test_who_finds_no_schedule_fails_only_if_asked_for_by_name(run, tmp_path, solvers, code):
+    file = tmp_path / "small.toml"
+    file.write_text(PIPELINE)
+    done = run("compare", file, "--solvers", solvers)
+    assert done.code == code
+    assert ("the peak memory of p0 in bytes is 6, the limit 4" in done.out) == (solvers != "stages,zb-h1")
+
+
+def test_a_group_of_which_nobody_finds_a_schedule_or_one_fails_is_a_failure(run, monkeypatch, tmp_path):
+    from spikepipe_sched.cli import run as module
+
+    file = tmp_path / "small.toml"
+    file.write_text(PIPELINE)
+    monkeypatch.setattr("spikepipe_sched.comparison.solver_names", lambda: ("gpipe",))
+    assert run("compare", file, "--solvers", "all").code == 1
+    monkeypatch.setattr("spikepipe_sched.comparison.solver_names", lambda: ("1f1b", "stages"))
+    real = module.run
+    assert run("compare", file, "--solvers", "all").code == 0
+
+    def run_or_crash(problem, solver, *rest):
+        if solver.spec.name == "1f1b":
+            raise ZeroDivisionError
+        return real(problem, solver, *rest)
+
+    monkeypatch.setattr(module, "run", run_or_crash)
+    done = run("compare", file, "--solvers", "all")
+    assert (done.code, "crashed: ZeroDivisionError" in done.out) == (1, True)
+
+
 def test_a_group_of_which_nobody_can_is_a_failure(run, monkeypatch):
     monkeypatch.setattr("spikepipe_sched.comparison.solver_names", lambda: ("list",))
     done = run("compare", "tiny", "--solvers", "all", "--processors", "2")

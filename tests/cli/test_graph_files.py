@@ -18,7 +18,17 @@ QUICK = ("--deterministic-limit", 0.5, "--workers", 1)
 def files(tmp_path: Path) -> Path:
     """A folder with a file in every format."""
     several = PIPELINE.replace("micro_batches = 3", "micro_batches = [2, 3]") + PIPELINE[PIPELINE.index("[pair]") :].replace("pair", "twin")
-    texts = {"a.stg": STG, "a.dot": DOT, "a.gv": DOT, "a.graphml": GRAPHML, "a_RM.xml": RESOURCES, "pair.toml": PIPELINE, "several.toml": several}
+    texts = {
+        "a.stg": STG,
+        "a.dot": DOT,
+        "a.gv": DOT,
+        "a.graphml": GRAPHML,
+        "a_RM.xml": RESOURCES,
+        "pair.toml": PIPELINE,
+        "several.toml": several,
+        "outside.toml": PIPELINE.replace("[pair]\n", ""),
+        "neither.toml": "x = 1\n",
+    }
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -82,6 +92,20 @@ def test_show_and_check_know_the_schedule(run, files):
     assert run("show", file).code == 0
 
 
+@pytest.mark.parametrize("command", ["show", "check"])
+@pytest.mark.parametrize("name", ["a.stg", "a.dot", "pair.toml"])
+def test_a_task_graph_is_no_schedule_file(run, files, command, name):
+    done = run(command, files / name)
+    assert done.code == 2
+    assert done.err.endswith("; a schedule file is needed, such as solve -o writes\n")
+
+
+def test_a_front_of_delays_needs_updates(run, files):
+    done = run("pareto", files / "a.graphml", "--resources", files / "a_RM.xml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: pareto: nothing in the problem is updated, so there is no gradient delay to trade; another front is period,traffic\n"
+
+
 def test_the_name_of_a_file_cannot_steer_the_terminal(run, tmp_path):
     path = tmp_path / "\x1b[31mred.stg"
     path.write_text("x", encoding="utf-8")
@@ -116,11 +140,8 @@ def test_the_name_of_a_file_cannot_steer_the_terminal(run, tmp_path):
         ("a.graphml", ("--resources", "none.xml"), "cannot read 'none.xml'"),
         ("a.graphml", ("--resources", "a_RM.xml", "-P", 2), "a.graphml: its tasks are bound to the 4 processors of the file"),
         ("several.toml", (), "name a table (several.toml#NAME with NAME one of pair, twin) and --micro-batches (one of 2, 3)"),
-        (
-            "several.toml#pair",
-            ("--micro-batches", 2, "--placement", "interleaved"),
-            "placement 'interleaved' needs the number of chunks of each stage; give it, such as --chunks 2",
-        ),
+        ("outside.toml", (), "outside.toml: put F, B and W into a table, such as [name]"),
+        ("neither.toml", (), "neither.toml: neither a network (input_shape, time_steps, layers), nor a pipeline"),
         ("pair.toml#twin", (), "pair.toml: there is no table 'twin'; there are pair"),
         ("pair.toml", ("-P", 3), "pair.toml: its tasks are bound to the 2 processors of the file; there cannot be 3"),
         ("missing.stg", (), "missing.stg: there is no such file"),

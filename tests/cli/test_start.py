@@ -75,6 +75,11 @@ def test_every_command_explains_its_options(run, name):
         assert {f"--{option}" for option in wanted.split()} <= flags
 
 
+def test_the_options_of_solve_stand_in_groups(run):
+    titles = [line.strip("╭─╮ ") for line in run("solve", "--help").out.splitlines() if line.startswith("╭")]
+    assert titles == ["Arguments", "Parameters", "Job and limits", "Network and training", "Cost model", "Search"]
+
+
 def test_no_command_is_help(run):
     assert run().out == run("--help").out
     assert all(name in run().out for name in COMMANDS)

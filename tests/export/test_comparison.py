@@ -193,6 +193,18 @@ def test_the_table_says_how_many_iterations_a_period_has():
     assert "period of 2 iterations" in text.splitlines()[0]
 
 
+def test_finite_problems_have_a_bubble_where_periodic_ones_say_how_busy_processors_are():
+    def column(comparison: Comparison, title: str) -> list[str]:
+        header, *lines = [re.split(r"\s{2,}", line.strip()) for line in str(comparison).splitlines()[: len(comparison.rows) + 1]]
+        return [line[header.index(title)] for line in lines]
+
+    run, loop = finite(), periodic()
+    assert column(run, "bubble") == [f"{100 * (1 - (row.utilisation or 0)):.1f} %" for row in run.rows]
+    assert column(loop, "busy") == [f"{100 * (row.utilisation or 0):.1f} %" for row in loop.rows]
+    assert "busy" not in str(run).splitlines()[0]
+    assert "bubble" not in str(loop).splitlines()[0]
+
+
 def test_delays_have_a_column_where_weights_are_updated():
     loop: nx.DiGraph[str] = nx.DiGraph()
     loop.add_node("a", kind="F", layer="a", cycles=3)

@@ -46,6 +46,18 @@ def test_golden() -> None:
     )
 
 
+def test_the_legend_says_what_digits_are_and_that_short_tasks_may_not_show() -> None:
+    """Only where there are any: several micro-batches, and tasks shorter than a column."""
+    several, one = (hand_result(training_problem(2, 2, mode="finite", micro_batches=count)) for count in (3, 1))
+    assert several.metrics is not None
+    digits, short = "digits: micro-batch", "tasks shorter than a column may not show"
+    wide = several.metrics.length_cycles + 100
+    assert digits in text_gantt(several, wide).splitlines()[-1]
+    assert digits not in text_gantt(one, wide)
+    assert short not in text_gantt(several, wide)
+    assert short in text_gantt(several, 40).splitlines()[-1]
+
+
 def test_every_width_is_kept_and_nothing_depends_on_chance() -> None:
     for result in (pipelined_result(), hand_result(training_problem(3, 3, mode="finite", micro_batches=3))):
         for width in (10, 40, 77, 200):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spikepipe_sched import InputError, Problem, check, load_problem, solve
+from spikepipe_sched import InputError, Problem, RepairWarning, check, load_problem, solve
 from tests.helpers import by_hand
 from tests.readers.samples import DOT, shape
 
@@ -54,6 +54,8 @@ def test_links_do_not_wait_for_each_other(tmp_path):
     [
         ("a -> b -> c [weight=3]", {("a", "b"): 3, ("b", "c"): 3}),
         ("a->b[COMM=3]b->c[bytes=4,];a->c[latency=5;]", {("a", "b"): 3, ("b", "c"): 4, ("a", "c"): 5}),
+        ("a->b[cost=3] b->c[Cycles=4] a->c[duration=5, label=9]", {("a", "b"): 3, ("b", "c"): 4, ("a", "c"): 5}),
+        ("a->b[penwidth=2.5, minlen=2, label=data]", {("a", "b"): 0}),
         ("edge [Weight=2]; a -> b; edge [Weight=9] b -> c; a -> c [Weight=1]", {("a", "b"): 2, ("b", "c"): 9, ("a", "c"): 1}),
         ("a -> {b c} -> d [weight=1]", {("a", "b"): 1, ("a", "c"): 1, ("b", "d"): 1, ("c", "d"): 1}),
         ("subgraph cluster_0 { edge [weight=5]; label=x; a -> b } b -> c", {("a", "b"): 5, ("b", "c"): 0}),
@@ -76,6 +78,18 @@ def test_cycles_have_several_names(tmp_path, key):
 def test_a_node_has_the_attributes_of_every_place_that_names_it_and_defaults_of_the_first(tmp_path):
     text = "digraph { node [weight=2]; a; node [weight=3]; b; a [color=red]; b [weight=5]; subgraph { node [weight=7] c } d }"
     assert shape(read(tmp_path, text))[0] == {"a": [2], "b": [5], "c": [7], "d": [3]}
+
+
+def test_numbers_on_edges_under_unknown_names_are_warned_of_once(tmp_path):
+    with pytest.warns(RepairWarning) as caught:
+        assert edges_of(tmp_path, "\na -> b [volume=7];\nb -> c [size=2.5, penwidth=1]; a -> c [weight=1, size=4]") == {
+            ("a", "b"): 0,
+            ("b", "c"): 0,
+            ("a", "c"): 1,
+        }
+    (warning,) = caught
+    says = "x.dot:2: the edge 'a' -> 'b' moves nothing, and 1 more like it: 'volume' = 7 is passed over, only weight, cost, cycles, duration, comm, bytes, latency are read"
+    assert str(warning.message).endswith(says)
 
 
 def test_a_strict_graph_may_repeat_an_edge(tmp_path):

@@ -55,6 +55,7 @@ def test_tasks_of_a_stage_run_on_its_processor(tmp_path):
     [
         ({"chunks": 2}, [0, 0, 1, 1]),
         ({"placement": "interleaved", "chunks": 2}, [0, 1, 0, 1]),
+        ({"placement": "interleaved"}, [0, 1, 0, 1]),
         ({"placement": "v"}, [0, 1, 1, 0]),
     ],
 )
@@ -106,17 +107,19 @@ def test_what_is_left_open_is_listed_in_one_line(tmp_path):
     [
         ("stages = 2\n", "", "$: the field 'stages' is missing: a whole number from 1 to 1024"),
         ("stages = 2", "stage = 2", "$: unknown field 'stage'; did you mean 'stages'?"),
+        ("micro_batches = 3\n", "", "$: the field 'micro_batches' is missing; write it into the file, or give it (--micro-batches 8)"),
         ("stages = 2", "stages = 3", "table 'pair' at $.F: 2 stages, but stages = 3"),
         ("micro_batches = 3", "micro_batches = 0", "$.micro_batches: expected a whole number from 1 to 2^31"),
         ("micro_batches = 3", "micro_batches = [3, 1.5]", "$.micro_batches[1]: expected a whole number"),
         ("transfer = 1", "transfer = -1", "$.transfer: expected a whole number from 0 to 2^31"),
         ("transfer = 1", 'placement = "w"', "$.placement: expected one of free, interleaved, stages, v, got 'w'"),
         ("transfer = 1", 'placement = "v"\nchunks = 3', "pipeline 'pair': placement 'v' goes there and back once: it needs 2 chunks, got 3"),
-        ("transfer = 1", 'placement = "interleaved"', "placement 'interleaved' needs the number of chunks"),
         ("[2, 1]", "[2, 1, 1]", "pipeline 'pair': memory needs one entry for each of the 2 processors"),
         ("F = [1, 2]", "F = [1, 2.5]", "table 'pair' at $.F[1]: expected a whole number from 0 to 2^31, got 2.5"),
         ("F = [1, 2]", "F = [1, -2]", "table 'pair' at $.F[1]: expected a whole number from 0 to 2^31, got -2"),
         ("F = [1, 2]", "F = [1]", "table 'pair' at $.F: 1 stages, but stages = 2"),
+        ("[pair]\n", "", "put F, B and W into a table, such as [name]; they stand before the first one"),
+        (PIPELINE[PIPELINE.index("[pair]") :], "", "no table in it has F, B and W, as a pipeline needs"),
         ("F = [1, 2]\n", "", "table 'pair' at $: the field 'F' is missing"),
         ("F = [1, 2]", "F = [1, 2]\nU = [1, 1]", "table 'pair' at $: unknown field 'U'"),
         ("F = [1, 2]", "F = [1, 2", "not valid TOML: Unclosed array (at line 8, column 1)"),
@@ -156,6 +159,12 @@ def test_an_unknown_table_is_answered_with_those_there_are(tmp_path):
         read(tmp_path, SEVERAL, "three", micro_batches=4, transfer=0)
 
 
+def test_the_number_of_micro_batches_may_come_later(tmp_path):
+    text = PIPELINE.replace("micro_batches = 3\n", "")
+    assert read(tmp_path, text, micro_batches=5).micro_batches == 5
+    assert read(tmp_path, text, mode="periodic").mode == "periodic"
+
+
 def test_the_table_is_looked_for_before_numbers_are_chosen(tmp_path):
     (tmp_path / "p.toml").write_text(PIPELINE.replace("micro_batches = 3", "micro_batches = [2, 3]"), encoding="utf-8")
     with pytest.raises(InputError, match=r"there is no table 'nope'; there are pair$"):
@@ -184,6 +193,19 @@ def test_other_files_are_refused(tmp_path, name, says):
     with pytest.raises(InputError) as caught:
         load_problem(tmp_path / name)
     assert str(caught.value) == f"{tmp_path / name}{says}"
+
+
+def test_a_toml_file_that_is_neither_names_both_kinds(tmp_path):
+    (tmp_path / "x.toml").write_text('name = "net"\n', encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"x\.toml: neither a network \(input_shape, time_steps, layers\), nor a pipeline \(stages, and tables with F, B and W\)"
+    ):
+        load_network(tmp_path / "x.toml")
+
+
+def test_a_network_of_the_library_is_told_from_a_task_graph():
+    with pytest.raises(InputError, match=r"^tiny: a network of the library, no task graph; read it with load_network, and lower"):
+        load_problem("tiny")
 
 
 def test_a_task_graph_is_told_from_a_network(tmp_path):

@@ -104,6 +104,7 @@ def outcome(load: Callable[[], Problem]) -> str:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 @given(damage=edits)
 @settings(max_examples=150)
+@pytest.mark.filterwarnings("ignore::spikepipe_sched.RepairWarning")
 def test_a_damaged_file_is_a_problem_or_one_line_that_names_it(folder: Path, sample: Sample, damage: list[tuple[str, float, int, bytes]]) -> None:
     message = outcome(lambda: sample.load(folder, damaged(sample.text.encode(), damage)))
     if not message:

@@ -62,15 +62,16 @@ def test_the_greedy_meets_the_bound_where_memory_is_unlimited(costs: tuple[tuple
 
 
 def test_the_greedy_is_close_to_the_bound_on_unequal_chains() -> None:
-    """Within 8 % on each of thirty, within 1.5 % on average."""
+    """Of thirty it is met by twenty; within 5 % on each, within 0.8 % on average."""
     gaps = []
     for seed in range(30):
         problem = chain(seed).problem(objective=SHORTEST)
         found = best(problem)
         assert found is not None
         gaps.append(found / makespan_bound(problem).value - 1)
-    assert max(gaps) < 0.08
-    assert sum(gaps) / len(gaps) < 0.015
+    assert sum(gap == 0 for gap in gaps) >= 20
+    assert max(gaps) < 0.05
+    assert sum(gaps) / len(gaps) < 0.008
 
 
 @settings(max_examples=12, deadline=None)

@@ -63,6 +63,8 @@ def of_torch(name: str, own: list[list[int]], micro_batches: int) -> list[list[t
     [
         ("ScheduleGPipe", gpipe, straight, 45),
         ("ScheduleInterleavedZeroBubble", zero_bubble_1, straight, 30),
+        ("ScheduleInterleavedZeroBubble", zero_bubble_1, lambda p: rounds(p, 2), 30),
+        ("ScheduleInterleavedZeroBubble", zero_bubble_1, lambda p: rounds(p, 3), 30),
         ("ScheduleInterleaved1F1B", interleaved, lambda p: rounds(p, 2), 30),
         ("ScheduleInterleaved1F1B", interleaved, lambda p: rounds(p, 3), 30),
         ("ScheduleZBVZeroBubble", zero_bubble_v, turning, 45),

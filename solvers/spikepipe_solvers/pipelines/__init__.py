@@ -54,6 +54,16 @@ INTERLEAVED = Pipelining(
     shape="round",
     order=Fixed(formula=interleaved),
 )
+INTERLEAVED_ZB = Pipelining(
+    name="interleaved-zb",
+    summary="ZB-H1 on two or more chunks of layers per processor, round after round",
+    source="github.com/pytorch/pytorch, torch.distributed.pipelining",
+    optimises=_CHUNKS,
+    ignores=_IGNORES,
+    shape="round",
+    order=Fixed(formula=zero_bubble_1),
+)
+_H1: Final = Filling(formula=zero_bubble_1, activations=lambda ranks: ranks, rules=_rules(1))
 ZB_H1 = Pipelining(
     name="zb-h1",
     summary="contiguous stages, weight gradients apart: zero bubble in the memory of 1F1B, P activations per stage",
@@ -61,16 +71,17 @@ ZB_H1 = Pipelining(
     optimises="the makespan, by the published pattern and greedily, with P activations per stage, fewer where memory is short",
     ignores=_GREEDY_IGNORES,
     shape="straight",
-    order=Filling(formula=zero_bubble_1, activations=lambda ranks: ranks, rules=_rules(1)),
+    order=_H1,
 )
 ZB_H2 = Pipelining(
     name="zb-h2",
     summary="contiguous stages, weight gradients apart: zero bubble with 2P - 1 activations per stage",
     source="arXiv:2401.10241",
-    optimises="the makespan, by the published pattern and greedily, with 2P - 1 activations per stage, fewer where memory is short",
+    optimises="the makespan, by the published pattern and greedily, with 2P - 1 activations per stage (P, as zb-h1, where that is shorter), fewer where memory is short",
     ignores=_GREEDY_IGNORES,
     shape="straight",
     order=Filling(formula=zero_bubble_2, activations=lambda ranks: 2 * ranks - 1, rules=_rules(2)),
+    also=(_H1,),
 )
 ZB_V = Pipelining(
     name="zb-v",
@@ -99,7 +110,7 @@ DUAL_PIPE_V = Pipelining(
 def pipeline_schedules(problem: Problem) -> Iterator[tuple[str, Schedule]]:
     """(solver, schedule) of all of these that take a problem, one at a time."""
     cuts: dict[str, Chunks | str] = {}
-    for solver in (ONE_F_ONE_B, GPIPE, ZB_H1, ZB_H2, INTERLEAVED, ZB_V, DUAL_PIPE_V):
+    for solver in (ONE_F_ONE_B, GPIPE, ZB_H1, ZB_H2, INTERLEAVED, INTERLEAVED_ZB, ZB_V, DUAL_PIPE_V):
         chunks = cuts[solver.shape] = cuts.get(solver.shape) or chunked(problem, solver.shape)
         if not isinstance(chunks, str):
             yield from ((solver.name, found) for found in solver.order.schedules(problem, chunks) if isinstance(found, Schedule))

@@ -3,7 +3,8 @@
 A chunk is a run of layers, in topological order. Schedules of the literature differ in how the chain of
 chunks visits the processors: once (straight), again and again in the same order (round), or there and
 back (v). Where every layer has one processor that can run it, that placement is taken if it has the
-shape; else the layers are cut anew.
+shape; else the layers are cut anew: straight on fewer processors where there are fewer layers, while
+chunked shapes need enough layers for every processor.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Shape = Literal["straight", "round", "v"]
 #: The pass that runs a task: forward, backward, weight gradients, update.
 PASS: Final = {"F": 0, "E": 1, "B": 1, "W": 2, "U": 3}
 _VISITS: Final = {"straight": "once each", "round": "round after round in the same order, two rounds or more", "v": "there and back, two chunks each"}
+_PLACEMENTS: Final = {"straight": "stages", "round": "interleaved", "v": "v"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +67,8 @@ def chunked(problem: Problem, shape: Shape) -> Chunks | str:
         return f"there are {count} layers, more than {MAX_UNITS}"
     able = np.ones((count, len(problem.processors)), dtype=bool)
     np.logical_and.at(able, unit, tasks.cycles[:, [p.kind for p in problem.processors]] >= 0)
-    return _given(problem, shape, able.argmax(axis=1), unit) if (able.sum(axis=1) == 1).all() else _anew(problem, shape, count, unit)
+    fixed = len(problem.processors) > 1 and (able.sum(axis=1) == 1).all()
+    return _given(problem, shape, able.argmax(axis=1), unit) if fixed else _anew(problem, shape, count, unit)
 
 
 def _given(problem: Problem, shape: Shape, home: Ints, unit: Ints) -> Chunks | str:
@@ -85,7 +88,10 @@ def _given(problem: Problem, shape: Shape, home: Ints, unit: Ints) -> Chunks | s
     rounds = max(1, len(visits) // ranks)
     wanted = {"straight": visits[:ranks], "round": visits[:ranks] * max(2, rounds), "v": visits[:ranks] + visits[ranks - 1 :: -1]}[shape]
     if len(set(visits[:ranks])) < ranks or visits != wanted:
-        return f"its chain of layers has to visit the processors {_VISITS[shape]}; where the layers can run, it visits {', '.join(_names(problem, visits))}"
+        return (
+            f"its chain of layers has to visit the processors {_VISITS[shape]}; where the layers can run, it visits {', '.join(_names(problem, visits))}; "
+            f"a pipeline file takes `--placement {_PLACEMENTS[shape]}` or `--placement free --chunks 2` (Python: placement=..., chunks=...)"
+        )
     return _chunks(borders, tuple(visits), ranks, unit)
 
 
@@ -98,9 +104,10 @@ def _anew(problem: Problem, shape: Shape, count: int, unit: Ints) -> Chunks | st
             if cut is None
             else Chunks(chunk=cut.stage, home=tuple(range(cut.stages)), ranks=cut.stages)
         )
-    most = min(len(problem.processors), count // 2)
-    if most == 0:
-        return "it needs two chunks per processor, and there is only one layer"
+    most = len(problem.processors)
+    if count < 2 * most:
+        loops = " (those on a loop through time count as one)" if count < len(np.unique(problem.tasks.layer)) else ""
+        return f"{count} layer{'' if count == 1 else 's'}{loops} cannot make 2 chunks on each of {most} processor{'' if most == 1 else 's'}"
     table, options = loads(problem, unit, count), list[tuple[int, int, Chunks]]()
     for ranks in range(1 if len({p.kind for p in problem.processors}) > 1 else most, most + 1):  # a slow processor may be better left out
         there = tuple(range(ranks))

@@ -58,15 +58,20 @@ def interleaved(own: Own, micro_batches: int) -> Order:
     groups of R and M a multiple of R; here they are max(1, M // R) groups, as equal as can be,
     which are those of torch.distributed.pipelining where that takes M.
     """
-    ranks, groups = len(own), max(1, micro_batches // len(own))
-    borders = [-(-micro_batches * g // groups) for g in range(groups + 1)]
-    spans = [range(borders[g], borders[g + 1]) for g in range(groups)]
+    ranks, spans = len(own), _groups(len(own), micro_batches)
     order: Order = []
     for rank, chunks in enumerate(own):
         forward = [Block("F", chunk, m) for span in spans for chunk in chunks for m in span]
         backward = [Block("BW", chunk, m) for span in spans for chunk in reversed(chunks) for m in span]
         order.append(_alternating(forward, backward, (len(chunks) - 1) * len(spans[0]) + 2 * (ranks - 1 - rank) + 1))
     return order
+
+
+def _groups(ranks: int, micro_batches: int) -> list[range]:
+    """max(1, M // R) groups of micro-batches, as equal as can be."""
+    groups = max(1, micro_batches // ranks)
+    borders = [-(-micro_batches * g // groups) for g in range(groups + 1)]
+    return [range(borders[g], borders[g + 1]) for g in range(groups)]
 
 
 def _alternating(forward: list[Block], backward: list[Block], ahead: int) -> list[Block]:
@@ -79,22 +84,28 @@ def _alternating(forward: list[Block], backward: list[Block], ahead: int) -> lis
 
 
 def zero_bubble_1(own: Own, micro_batches: int) -> Order:
-    """ZB-H1 for equal passes (Qi et al., Zero Bubble, arXiv:2401.10241, section 2.3): rank r runs R - r forwards first, W r backwards later."""
-    return [_split(chunk, micro_batches, len(own) - rank, rank) for rank, (chunk,) in enumerate(own)]
+    """ZB-H1 for equal passes (Qi et al., Zero Bubble, arXiv:2401.10241, section 2.3): rank r runs R - r forwards first, W r backwards later.
+
+    With several chunks per rank the first group of `interleaved` runs in all but the last of them before, as in torch.distributed.pipelining.
+    """
+    ranks, spans = len(own), _groups(len(own), micro_batches)
+    return [_split(chunks, spans, (len(chunks) - 1) * len(spans[0]) + ranks - rank, rank) for rank, chunks in enumerate(own)]
 
 
 def zero_bubble_2(own: Own, micro_batches: int) -> Order:
     """ZB-H2 for equal passes (the same section): 2 (R - r) - 1 forwards first, W 2r backwards later."""
-    return [_split(chunk, micro_batches, 2 * (len(own) - rank) - 1, 2 * rank) for rank, (chunk,) in enumerate(own)]
+    return [_split(chunks, [range(micro_batches)], 2 * (len(own) - rank) - 1, 2 * rank) for rank, chunks in enumerate(own)]
 
 
-def _split(chunk: int, micro_batches: int, ahead: int, behind: int) -> list[Block]:
-    """``ahead`` forwards, then B, the W of ``behind`` micro-batches before, and F in turn, then what is left of W."""
-    row = [Block("F", chunk, m) for m in range(min(ahead, micro_batches))]
-    for m in range(micro_batches + behind):
-        row += [Block("B", chunk, m)] * (m < micro_batches)
-        row += [Block("W", chunk, m - behind)] * (m >= behind)
-        row += [Block("F", chunk, m + ahead)] * (m + ahead < micro_batches)
+def _split(chunks: list[int], spans: list[range], ahead: int, behind: int) -> list[Block]:
+    """``ahead`` forwards, then B, the W of ``behind`` backwards before, and F in turn, then what is left of W."""
+    forward = [Block("F", chunk, m) for span in spans for chunk in chunks for m in span]
+    backward = [(chunk, m) for span in spans for chunk in reversed(chunks) for m in span]
+    row = forward[:ahead]
+    for i in range(len(backward) + behind):
+        row += [Block("B", *block) for block in backward[i : i + 1]]
+        row += [Block("W", *block) for block in backward[max(0, i - behind) : max(0, i - behind + 1)]]
+        row += forward[ahead + i : ahead + i + 1]
     return row
 
 

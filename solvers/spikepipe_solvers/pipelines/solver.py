@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ def _fewer(problem: Problem, chunks: Chunks, schedule: Schedule, limits: list[in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipelining:
-    """A solver."""
+    """A solver: schedules of its order, and of those that fit in its memory ``also`` where their first objective is better."""
 
     name: str
     summary: str
@@ -99,6 +100,7 @@ class Pipelining:
     ignores: str
     shape: Shape
     order: Fixed | Filling
+    also: tuple[Filling, ...] = ()
 
     @property
     def spec(self) -> SolverSpec:
@@ -123,7 +125,12 @@ class Pipelining:
         """Cut, order, lay out; the budget, seed and hint play no part."""
         chunks = chunked(problem, self.shape)
         assert not isinstance(chunks, str)  # `supports` was asked
-        found = list(self.order.schedules(problem, chunks))
+        results = [self._ordered(problem, chunks, order) for order in (self.order, *self.also)]
+        return min(results, key=lambda result: math.inf if result.objective is None else result.objective)
+
+    def _ordered(self, problem: Problem, chunks: Chunks, order: Fixed | Filling) -> Result:
+        """The best schedule of an order, or why it has none."""
+        found = list(order.schedules(problem, chunks))
         schedules = [schedule for schedule in found if isinstance(schedule, Schedule)]
         if schedules:
             return finish(problem, schedules, self.name)
