@@ -34,7 +34,9 @@ class LinkOracle:
         self.serial = sum(max(c) for c in self.oracle.cycles) + sum(self._cycles(s.tensor) + problem.interconnect.latency_cycles for s in self.sent)
 
     def _cycles(self, tensor: int) -> int:
-        return -(-int(self.problem.tensor_bytes[tensor]) // self.problem.interconnect.bandwidth_bytes_per_cycle)
+        bandwidth = self.problem.interconnect.bandwidth_bytes_per_cycle
+        assert bandwidth is not None  # shared links have one
+        return -(-int(self.problem.tensor_bytes[tensor]) // bandwidth)
 
     def _sent(self) -> list[Sent]:
         problem, index = self.problem, self.oracle.index

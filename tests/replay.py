@@ -105,6 +105,7 @@ class Replay:
                     crossing |= {(t, made, here, there) for t in self.tensors(e) if self.problem.tensor_bytes[t] and here != there}
             planned = [] if self.schedule.transfers is None else self.schedule.transfers.tolist()
             bandwidth = self.problem.interconnect.bandwidth_bytes_per_cycle
+            assert bandwidth is not None  # shared links have one
             self._sent = {key: (start, -(-int(self.problem.tensor_bytes[key[0]]) // bandwidth)) for key, start in zip(sorted(crossing), planned, strict=True)}
         return self._sent
 

@@ -16,6 +16,7 @@ FIXED = {
     "gpipe": ("torch-2.13", "GPipe"),
     "1f1b": ("zero-bubble", "1f1b"),
     "interleaved": ("torch-2.13", "Interleaved1F1B"),
+    "interleaved-zb": ("torch-2.13", "InterleavedZeroBubble"),
     "dualpipev": ("torch-2.13", "DualPipeV"),
 }
 GREEDY = {
@@ -25,7 +26,7 @@ GREEDY = {
 }
 #: The published heuristic stops with an error on these, whose memory is twice that of 1F1B.
 WITHOUT = {("zb-h2", "unb_p4_m8_c0"), ("zb-h2", "unb_p4_m8_c1")}
-PLACEMENT: dict[str, Placement] = {"interleaved": "interleaved", "dualpipev": "v", "zb-v": "v"}
+PLACEMENT: dict[str, Placement] = {"interleaved": "interleaved", "interleaved-zb": "interleaved", "dualpipev": "v", "zb-v": "v"}
 NAMES = [(stages, m, transfer) for stages in ("bal_p4", "unb_p4") for m in (8, 16, 32) for transfer in (0, 1)]
 
 pytestmark = pytest.mark.reference
