@@ -11,9 +11,11 @@ import numpy as np
 from spikepipe_sched.collector import paused_collector
 from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import InputError, is_whole, require
+from spikepipe_sched.network import Network
 from spikepipe_sched.order import topological_order
 from spikepipe_sched.platform import Interconnect, Platform, SystolicArray
 from spikepipe_sched.problem import MAX_INT, Edges, Problem, Processor, Tasks, ints
+from spikepipe_sched.training import TrainingSetup
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -76,6 +78,9 @@ def _compile(graph: nx.DiGraph[Any], platform: Platform | int, *, name: str | No
     if "samples_per_iteration" in graph.graph:
         options.setdefault("samples_per_iteration", _whole(graph.graph["samples_per_iteration"], "the graph's samples_per_iteration", low=1))
     options.setdefault("cost_terms", _cost_terms(graph.graph.get("cost_terms", {})))
+    for origin, kind in (("network", Network), ("training", TrainingSetup)):  # `lower` hands them on; a user's attribute of that name may be anything
+        if isinstance(graph.graph.get(origin), kind):
+            options.setdefault(origin, graph.graph[origin])
     return Problem(
         name=name or str(graph.graph.get("name") or "task graph"),
         mode=mode or ("periodic" if periodic else "finite"),  # pyright: ignore[reportArgumentType]  (checked by Problem)

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from spikepipe_sched.document import Document, Number, Positive, Ratio, Signed, Total
+from spikepipe_sched.network_document import NetworkDocument, TrainingDocument
 from spikepipe_sched.platform import Sharing
-from spikepipe_sched.problem import MAX_INT
 
 RESULT_SCHEMA: Final = "spikepipe-sched/result/1"
 PROBLEM_SCHEMA: Final = "spikepipe-sched/problem/1"
-
-Number = Annotated[int, Meta(ge=0, le=MAX_INT)]
-Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
-Signed = Annotated[int, Meta(ge=-MAX_INT, le=MAX_INT)]
-Total = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Ratio = Annotated[float, Meta(ge=0)]
-
-
-class Document(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all parts of a document."""
 
 
 class ProcessorDocument(Document, frozen=True):
@@ -108,7 +99,7 @@ class CostTermDocument(Document, frozen=True):
     share: Annotated[float, Meta(description="Its cycles over those of all terms, all tasks on all processors [ratio]; negative where it saves time.")]
 
 
-class ProblemDocument(Document, frozen=True):
+class ProblemDocument(Document, frozen=True, omit_defaults=True):
     """The problem that the schedule solves."""
 
     schema: Annotated[Literal["spikepipe-sched/problem/1"], Meta(description="Identifies this format.")]
@@ -129,6 +120,8 @@ class ProblemDocument(Document, frozen=True):
     tensors: tuple[TensorDocument, ...]
     tasks: tuple[TaskDocument, ...]
     edges: tuple[EdgeDocument, ...]
+    network: NetworkDocument | None = None
+    training: TrainingDocument | None = None
 
 
 class ScheduledTaskDocument(Document, frozen=True):

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from spikepipe_sched.cost.shares import CostTerm
 from spikepipe_sched.errors import InputError, is_whole, require
 from spikepipe_sched.instance import Instance, expand
+from spikepipe_sched.network import Network
 from spikepipe_sched.platform import Interconnect, Platform
 from spikepipe_sched.rows import distinct
+from spikepipe_sched.training import TrainingSetup
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -164,6 +166,9 @@ class Problem:
         Turn cycles into samples per second, nothing else; None: unknown.
     cost_terms
         Terms of the cost model and their shares of all cycles, for the record.
+    network, training
+        What the task graph was lowered from, for the record and for those who train it; None where
+        a user's own graph was compiled.
 
     Raises
     ------
@@ -189,6 +194,8 @@ class Problem:
     clock_hz: int | None = None
     samples_per_iteration: int | None = None
     cost_terms: tuple[CostTerm, ...] = ()
+    network: Network | None = None
+    training: TrainingSetup | None = None
     instance: Instance = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -22,11 +22,15 @@ from spikepipe_sched.documents import (
     TensorDocument,
 )
 from spikepipe_sched.errors import InputError
+from spikepipe_sched.network_document import network_document, network_of, training_document, training_of
 from spikepipe_sched.platform import Interconnect
 from spikepipe_sched.problem import Edges, Ints, Limits, Problem, Processor, Tasks, ints
 
 #: More task copies or durations than this are refused: a damaged count must not exhaust the memory.
 MAX_COPIES: Final = 10_000_000
+
+D = TypeVar("D")
+T = TypeVar("T")
 
 
 def one_line(text: str) -> str:
@@ -93,6 +97,8 @@ def problem_document(problem: Problem) -> ProblemDocument:
         tensors=tuple(TensorDocument(name=name, bytes=size) for name, size in zip(problem.tensors, numbers(problem.tensor_bytes), strict=True)),
         tasks=_task_documents(problem),
         edges=_edge_documents(problem),
+        network=None if problem.network is None else network_document(problem.network),
+        training=None if problem.training is None else training_document(problem.training),
     )
 
 
@@ -197,10 +203,20 @@ def problem_from_document(document: ProblemDocument, path: str = "$.problem") ->
             clock_hz=document.clock_hz,
             samples_per_iteration=document.samples_per_iteration,
             cost_terms=cost_terms(document.cost_terms, f"{path}.cost_terms"),
+            network=None if document.network is None else _within(f"{path}.network", network_of, document.network),
+            training=None if document.training is None else _within(f"{path}.training", training_of, document.training),
         )
     except InputError as error:
         if str(error).startswith("$"):
             raise
+        raise fail(path, str(error)) from None
+
+
+def _within(path: str, convert: Callable[[D], T], part: D) -> T:
+    """``convert(part)``; its InputError gets the path."""
+    try:
+        return convert(part)
+    except InputError as error:
         raise fail(path, str(error)) from None
 
 

@@ -79,7 +79,15 @@ def _build(plan: Plan, builder: GraphBuilder, splits: tuple[Split, ...]) -> Task
         add_edges(plan, builder, site)
     split_tasks(plan, builder, splits)
     setup = plan.setup
-    return builder.finish(name=plan.network.name, samples_per_iteration=setup.batch, windows=setup.windows, membrane=setup.membrane, layers=tuple(plan.sites))
+    return builder.finish(
+        name=plan.network.name,
+        samples_per_iteration=setup.batch,
+        windows=setup.windows,
+        membrane=setup.membrane,
+        layers=tuple(plan.sites),
+        network=plan.network,
+        training=setup,
+    )
 
 
 def _refuse_cycles(network: Network, graph: TaskGraph) -> None:
