@@ -2,8 +2,8 @@
 
 In the order the data flows: `load_network`, `from_torch` and `load_platform` read, `lower` makes
 the task graph, `Problem` compiles it (`load_problem` reads the field's own task graphs), `solve`
-schedules it, `check` verifies, `simulate` replays, `Result` holds what came out, and `gantt` draws
-it. Names load on first use, so importing the package costs nothing.
+schedules it, `check` verifies, `simulate` replays, `Result` holds what came out, `gantt` draws it,
+and `validate` trains with its delays. Names load on first use, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from spikepipe_sched.simulate import Simulation, simulate
     from spikepipe_sched.slack import within_slack
     from spikepipe_sched.solver import Budget, Progress, Solver, SolverSpec, solve, solver_names
+    from spikepipe_sched.staleness import Staleness
+    from spikepipe_sched.staleness_limits import delay_limits
     from spikepipe_sched.training import TrainingSetup
+    from spikepipe_sched.validate import validate
+    from spikepipe_sched.validation import Validation, ValidationSetup
+    from spikepipe_sched.versions import WeightDelays
 
     check = violations
 
@@ -84,6 +89,11 @@ _WHERE = {
     "within_slack": "slack",
     "compare": "comparison",
     "Comparison": "comparison",
+    "WeightDelays": "versions",
+    "Validation": "validation",
+    "ValidationSetup": "validation",
+    "Staleness": "staleness",
+    "delay_limits": "staleness_limits",
     "SpikepipeError": "errors",
     "InputError": "errors",
 }
@@ -113,14 +123,19 @@ __all__ = [
     "SolverSpec",
     "SpikepipeError",
     "Split",
+    "Staleness",
     "Status",
     "SystolicArray",
     "TrainingSetup",
+    "Validation",
+    "ValidationSetup",
     "Violation",
+    "WeightDelays",
     "__version__",
     "check",
     "compare",
     "cost_table",
+    "delay_limits",
     "from_torch",
     "gantt",
     "gemm_cycles",
@@ -137,6 +152,7 @@ __all__ = [
     "simulate",
     "solve",
     "solver_names",
+    "validate",
     "violations",
     "within_slack",
 ]
@@ -144,7 +160,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    if name in ("lower", "check", "simulate", "cost", "pareto"):  # steps that share their name with their module (see step.py), and a package of functions
+    if name in (
+        "lower",
+        "check",
+        "simulate",
+        "cost",
+        "pareto",
+        "validate",
+    ):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'spikepipe_sched' has no attribute '{name}'")

@@ -55,7 +55,7 @@ def _delay_conflict(problem: Problem, period: int) -> Infeasibility | None:
     if layer < 0 or least[layer] <= allowed[layer]:
         return None
     name, bound, limit = problem.layers[layer], int(least[layer]), int(allowed[layer])
-    single = dict(problem.limits.layer_delay).get(name) == limit
+    single = (name, limit) in problem.limits.layer_delay
     return Infeasibility(
         demanded=f"a delay of layer '{name}' of at most {limit} with period_cycles of at most {period}",
         bound=f"no schedule has less than {bound} at this period (what lies between the layer's readers and its update takes so long)",

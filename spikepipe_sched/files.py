@@ -35,10 +35,10 @@ def read_limited(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     return data
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text, ending in a newline, so that the file is either the old one or all new.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write bytes, or UTF-8 text that ends in a newline, so that the file is either the old one or all new.
 
-    The text goes to a temporary file in the same directory, which then takes the name. A link is
+    The content goes to a temporary file in the same directory, which then takes the name. A link is
     followed; what is not a regular file (a terminal, a pipe) is written to directly.
 
     Raises
@@ -47,7 +47,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
         If the file cannot be written.
     """
     try:
-        data = (text if text.endswith("\n") else f"{text}\n").encode()
+        data = content if isinstance(content, bytes) else (content if content.endswith("\n") else f"{content}\n").encode()
     except UnicodeEncodeError as error:
         raise InputError(f"cannot write '{os.fspath(path)}': {error.object[error.start : error.end]!r} is not Unicode text") from None
     try:

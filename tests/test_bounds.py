@@ -133,7 +133,7 @@ def test_cycles_over_iterations_bound_the_period(edges: dict[tuple[str, str], di
     assert recurrence_bound(Problem.from_graph(small_graph({"a": 3, "b": 4}, edges), 2, mode="periodic", unroll=unroll)) == bound
 
 
-def test_delay_limits_make_cycles() -> None:
+def test_staleness_limits_make_cycles() -> None:
     """F, W, U of 4 + 4 + 1 cycles; B of the second layer in between for the first."""
     for unroll in (1, 2):
         for limit, bound in ((1, 17), (2, 9), (3, 6)):

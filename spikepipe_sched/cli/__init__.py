@@ -3,9 +3,10 @@
 One file per command; only the command that runs is imported, and what it needs only when it
 needs it, so that ``--help`` costs no more than the parser.
 
-Exit codes: 0; 1 nothing feasible, a gap above ``--require-gap``, a schedule with violations, or a
-failure; 2 bad input; 130 interrupted before there was anything to show, or in the middle of a
-comparison; 141 the reader of the output went away.
+Exit codes: 0; 1 nothing feasible, a gap above ``--require-gap``, a schedule with violations, a loss
+of accuracy under ``--fail-on-degraded``, or a failure; 2 bad input; 130 interrupted before there was
+anything to show, or in the middle of a comparison or a validation; 141 the reader of the output went
+away.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ COMMANDS: Final = {
     "check": "Verify a schedule file against the problem it embeds, without any solver.",
     "simulate": "Replay a schedule file with jitter and link contention.",
     "compare": "Compare solvers over numbers of processors.",
+    "validate": "Train with a schedule's delays and without: do they cost accuracy?",
     "pareto": "Trade the period against gradient delay or traffic.",
     "cost": "List cycles, traffic and energy of every layer and pass on one array.",
     "export": "Write a schedule file as a Chrome trace or an HTML page.",
     "networks": "List the networks of the library with their sizes.",
     "platforms": "List the platforms of the library.",
     "solvers": "List the installed solvers.",
-    "schema": "Print the JSON Schema of schedule, network or platform files.",
+    "schema": "Print the JSON Schema of schedule, validation, network or platform files.",
 }
 
 

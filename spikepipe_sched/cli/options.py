@@ -122,6 +122,14 @@ class Job:
         Largest gradient delay allowed in any layer [iterations].
     max_layer_delay
         The same for single layers, comma-separated: conv1=2,fc1=4.
+    max_staleness
+        Largest staleness (delay less one) allowed in any layer, or a file that validate --sweep-delays
+        wrote: the staleness that was measured to keep the accuracy. All limits on delays hold together.
+    tolerance
+        Loss of accuracy that the measurement must exclude [points]; 1 if not given.
+    profile
+        Which measured staleness to allow: the same in all layers (uniform), or that of the joint
+        profile; to be named where neither allows more in every layer.
     max_traffic
         Largest traffic between processors allowed per period (an iteration; under --unroll all its
         iterations), or in a whole finite run [bytes].
@@ -154,6 +162,9 @@ class Job:
     slack: str | None = None
     max_delay: int | None = None
     max_layer_delay: str | None = None
+    max_staleness: str | None = None
+    tolerance: float | None = None
+    profile: Literal["uniform", "joint"] | None = None
     max_traffic: int | None = None
     max_span: int | None = None
     max_memory: int | None = None

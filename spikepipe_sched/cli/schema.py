@@ -7,13 +7,13 @@ from typing import Literal
 from spikepipe_sched.cli.options import JsonFlag
 
 
-def schema(kind: Literal["result", "network", "platform"] = "result", /, *, json: JsonFlag = True) -> int:
-    """Print the JSON Schema of schedule, network or platform files.
+def schema(kind: Literal["result", "validation", "staleness", "network", "platform"] = "result", /, *, json: JsonFlag = True) -> int:
+    """Print the JSON Schema of schedule, validation, network or platform files.
 
     Parameters
     ----------
     kind
-        Schedule files (result), or the TOML files of networks or platforms.
+        Schedule files (result), what validate writes (validation; with --sweep-delays: staleness), or the TOML files of networks or platforms.
     json
         The schema is JSON in any case; accepted so that the option works everywhere.
     """
@@ -24,6 +24,14 @@ def schema(kind: Literal["result", "network", "platform"] = "result", /, *, json
         from spikepipe_sched.schema import json_schema
 
         print(to_json(json_schema()))
+    elif kind == "validation":
+        from spikepipe_sched.validation_document import validation_schema
+
+        print(to_json(validation_schema()))
+    elif kind == "staleness":
+        from spikepipe_sched.staleness_document import staleness_schema
+
+        print(to_json(staleness_schema()))
     else:
         from spikepipe_sched.importers.toml import file_schema
 

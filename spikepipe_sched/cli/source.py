@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from spikepipe_sched.cli.max_staleness import staleness_limits
 from spikepipe_sched.cli.options import Costing, Job, Training, given, numbers
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Options of a job that mean something to task graphs alone, and to weights that are updated.
 _FOR_GRAPHS: Final = ("--resources", "--transfer", "--placement", "--chunks")
-_FOR_WEIGHTS: Final = ("--weights", "--max-delay", "--max-layer-delay")
+_FOR_WEIGHTS: Final = ("--weights", "--max-delay", "--max-layer-delay", "--max-staleness", "--tolerance", "--profile")
 
 
 class Source(Protocol):
@@ -50,7 +51,8 @@ def read_source(name: str, training: Training, costing: Costing, job: Job) -> So
     if not is_graph_file(name):
         wrong = [option for option in given(job) if option in _FOR_GRAPHS]
         require(not wrong, f"{name}: {', '.join(wrong)} cannot apply to a network, but to files with task graphs")
-        return read_lowering(name, training, costing)
+        lowering = read_lowering(name, training, costing)
+        return replace(lowering, delay_limits=staleness_limits(job, lowering.network, lowering.setup))
     wrong = given(training, costing)
     require(not wrong, f"{name}: a task graph brings its own cycles and processors, to which {', '.join(wrong)} cannot apply")
     wrong = [option for option in given(job) if option in _FOR_WEIGHTS]
@@ -94,6 +96,7 @@ class Lowering:
     platform: Platform
     cost: CostModel
     splits: tuple[Split, ...]
+    delay_limits: tuple[tuple[str, int], ...] = ()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -111,7 +114,7 @@ class Lowering:
         platform = self.platform if processors is None else self.platform.with_processors(processors)
         platform = _with_memory(platform, job.max_memory)
         graph = lower(self.network, self.setup, platform, cost=self.cost, splits=self.splits)
-        return Problem.from_graph(graph, platform, mode=mode, **finite, **_options(job))
+        return Problem.from_graph(graph, platform, mode=mode, **finite, **_options(job, self.delay_limits))
 
 
 def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
@@ -175,15 +178,15 @@ def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:
     return cast("tuple[Dataflow, Dataflow, Dataflow]", flows * (3 if len(flows) == 1 else 1))
 
 
-def _options(job: Job) -> dict[str, Any]:
-    """What a problem takes from the options, whatever it is made of."""
+def _options(job: Job, delay_limits: tuple[tuple[str, int], ...] = ()) -> dict[str, Any]:
+    """What a problem takes from the options, whatever it is made of, and further limits on delays."""
     from spikepipe_sched import Limits
 
     limits = Limits(
         period_cycles=job.max_period,
         makespan_cycles=job.max_makespan,
         delay=job.max_delay,
-        layer_delay=_layer_delays(job.max_layer_delay),
+        layer_delay=(*_layer_delays(job.max_layer_delay), *delay_limits),
         traffic_bytes=job.max_traffic,
         span_cycles=job.max_span,
     )

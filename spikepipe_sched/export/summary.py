@@ -126,7 +126,7 @@ def _why_not(result: Result) -> list[tuple[str, str]]:
 
 def _option(limit: str) -> str | None:
     """The command line's option for a limit, if it has one."""
-    return "--max-layer-delay" if limit.startswith("delay of layer") else OPTIONS.get(limit)
+    return "--max-layer-delay or --max-staleness" if limit.startswith("delay of layer") else OPTIONS.get(limit)
 
 
 def _costs(problem: Problem) -> list[tuple[str, str]]:

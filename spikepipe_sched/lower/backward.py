@@ -1,14 +1,15 @@
 """E, B and W of every window: first the tasks of all layers, then the edges between them.
 
-Two simplifications. The gradients of biases, norms and thresholds, a few values that E has at hand,
-go to the update with those of W. And where no gradient comes back (to the last step of a layer that
-only closes a loop), its tasks multiply zeros like any others.
+Three simplifications. The gradients of biases, norms and thresholds, a few values that E has at hand,
+go to the update with those of W. Where no gradient comes back (to the last step of a layer that
+only closes a loop), its tasks multiply zeros like any others. And what a PSU or RPSU multiplies twice
+over time, through its sigmoid, counts in the window it belongs to, though others compute it again.
 """
 
 from __future__ import annotations
 
 from spikepipe_sched.layer import INPUT, LEARNED, Shape
-from spikepipe_sched.lower.forward import read_current, read_output, read_producers, read_state, read_weights
+from spikepipe_sched.lower.forward import read_current, read_output, read_producers, read_state, read_weights, seen_windows
 from spikepipe_sched.lower.graph import GraphBuilder
 from spikepipe_sched.lower.plan import OPERANDS, Plan, byte_count, task_name
 from spikepipe_sched.lower.sites import Producer, Site
@@ -35,7 +36,7 @@ def add_tasks(plan: Plan, graph: GraphBuilder, site: Site) -> None:
             works = plan.once(weight_gradient_work, site, t)
             graph.add(task_name("W", name, w, part), kind="W", layer=name, window=w, part=part, works=works)
         if layer.neuron in LEARNED:
-            works = plan.once(temporal_gradient_work, site, t, sum(other.steps for other in _seen(plan, site, place)))
+            works = plan.once(temporal_gradient_work, site, t, sum(other.steps for other in seen_windows(plan, site, place)))
             graph.add(task_name("W", name, w, "neuron"), kind="W", layer=name, window=w, part="neuron", works=works)
 
 
@@ -89,15 +90,8 @@ def _gradients(plan: Plan, site: Site) -> list[tuple[str, Producer]]:
     return [("", site.producers[0])] if site.layer.trainable and site.has_dgrad else []
 
 
-def _seen(plan: Plan, site: Site, place: int) -> tuple[Window, ...]:
-    """The windows whose currents a parallel neuron's window depends on, within its segment."""
-    windows, segment = plan.windows[site.name], plan.segments[site.name]
-    reach = windows if site.layer.neuron == "psn" else windows[: place + 1]
-    return tuple(w for w in reach if segment[w.index] == segment[windows[place].index])
-
-
 def _later(plan: Plan, site: Site, place: int) -> tuple[Window, ...]:
-    """The windows whose errors come back to a parallel neuron's window: `_seen`, mirrored."""
+    """The windows whose errors come back to a parallel neuron's window: `seen_windows`, mirrored, within its segment."""
     windows, segment = plan.windows[site.name], plan.segments[site.name]
     reach = windows if site.layer.neuron == "psn" else windows[place:]
     return tuple(w for w in reach if segment[w.index] == segment[windows[place].index])
@@ -114,8 +108,11 @@ def _temporal_edges(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> 
     name, window = site.name, plan.windows[site.name][place]
     error = task_name("E", name, window.index, "synapse")
 
+    # The error goes back through the sigmoid of a PSU or RPSU, too: its derivative comes along.
+    carried = 2 if site.layer.neuron in ("psu", "rpsu") else 1
+
     def read_error(other: Window, target: str) -> None:
-        size = byte_count(plan.per_step(site.shape) * other.steps, plan.setup.gradient_bits)
+        size = byte_count(carried * plan.per_step(site.shape) * other.steps, plan.setup.gradient_bits)
         graph.connect(plan.carrier(site, other), target, {f"{name}.neuron_error[{other.index}]": size})
 
     if _reaches_synapses(site):
@@ -125,8 +122,9 @@ def _temporal_edges(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> 
         read_weights(plan, graph, site, error, "temporal", "norm")
     if site.layer.neuron in LEARNED:
         task = task_name("W", name, window.index, "neuron")
-        read_error(window, task)
-        for other in _seen(plan, site, place):
+        for other in _later(plan, site, place) if site.layer.neuron == "rpsu" else (window,):  # the sigmoid acts on later steps
+            read_error(other, task)
+        for other in seen_windows(plan, site, place):  # of all segments, as recurrent weights take the step before
             read_current(plan, graph, site, other, task)
         _send_gradient(plan, graph, site, task, "temporal_gradient", ("temporal",))
 

@@ -82,8 +82,7 @@ def _whole(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
 
 def _parallel(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
     """The synapses, and the products over time behind them; returns the task that reads the producers."""
-    name, setup, windows, elements = site.name, plan.setup, plan.windows[site.name], plan.per_step(site.shape)
-    window = windows[place]
+    name, setup, window, elements = site.name, plan.setup, plan.windows[site.name][place], plan.per_step(site.shape)
     t, weights = window.steps, [part for part in plan.weight_bytes[site.name] if part != "temporal"]
     synapse, neuron = task_name("F", name, window.index, "synapse"), plan.output_task(site, window)
     stash = byte_count(elements * t, setup.activation_bits) if site.layer.norm == "batch" else 0
@@ -91,7 +90,7 @@ def _parallel(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
     graph.add(synapse, kind="F", layer=name, window=window.index, part="synapse", works=works, stash_bytes=stash)
     read_weights(plan, graph, site, synapse, *weights)
 
-    seen = windows if site.layer.neuron == "psn" else windows[: place + 1]
+    seen = seen_windows(plan, site, place)
     # The membrane, and in PSU and RPSU the argument of the sigmoid, which would take a product to compute again.
     kept = 2 if site.layer.neuron in ("psu", "rpsu") else 1
     works = plan.once(neuron_work, site, t, sum(w.steps for w in seen))
@@ -101,6 +100,12 @@ def _parallel(plan: Plan, graph: GraphBuilder, site: Site, place: int) -> str:
     for other in seen:
         read_current(plan, graph, site, other, neuron)
     return synapse
+
+
+def seen_windows(plan: Plan, site: Site, place: int) -> tuple[Window, ...]:
+    """The windows whose currents a parallel neuron's window takes in."""
+    windows = plan.windows[site.name]
+    return windows if site.layer.neuron == "psn" else windows[: place + 1]
 
 
 def read_current(plan: Plan, graph: GraphBuilder, site: Site, window: Window, target: str) -> None:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from functools import cached_property
 
-import networkx as nx
-
 from spikepipe_sched.cost import Work
-from spikepipe_sched.errors import InputError
-from spikepipe_sched.layer import INPUT, SPIKING, Shape
+from spikepipe_sched.errors import require
+from spikepipe_sched.layer import SPIKING, Shape
+from spikepipe_sched.lower.loops import check_loop, is_loop, parts
 from spikepipe_sched.lower.sites import Producer, Site, find_sites, spike_counts, spike_rates
 from spikepipe_sched.lower.windows import Window, cut_time, meeting, segments
 from spikepipe_sched.network import Network, temporal_parameters
@@ -43,39 +42,18 @@ class Plan:
         bits = setup.weight_bits
         self.weight_bytes = {name: {part: byte_count(n, bits) for part, n in counts.items()} for name, counts in self.weight_counts.items()}
         self.hosts = {name: self._host(site) for name, site in self.sites.items()}
+        self._met: dict[tuple[int, int, int], dict[int, tuple[Window, ...]]] = {}
         self._made: dict[tuple[object, ...], tuple[Work, ...]] = {}
         self._equal: dict[tuple[Work, ...], tuple[Work, ...]] = {}
-        if any(p.feedback for site in self.sites.values() for p in site.producers):
-            self._refuse_loops_that_cannot_turn()
-
-    def _refuse_loops_that_cannot_turn(self) -> None:
-        """Layers on a cycle through time go step by step: windows of one step, and no neuron that looks ahead."""
-        steps, sites = self.network.time_steps, self.sites
-        edges = {(p.site, site.name) for site in sites.values() for p in site.producers if p.site != INPUT}
-        loops = [loop for loop in nx.strongly_connected_components(nx.DiGraph(list(edges))) if len(loop) > 1 or (min(loop), min(loop)) in edges]
-        for loop in loops:
-            members = [name for name in sites if name in loop]
-            names = " and ".join(f"'{name}'" for name in members[:3]) + (f" and {len(members) - 3} more" if len(members) > 3 else "")
-            where = f"layer{'s' if len(members) > 1 else ''} {names} lie{'s' if len(members) == 1 else ''} on a cycle through time"
-            for name in members:
-                layer = sites[name].layer
-                if self.network.steps(layer) != steps:
-                    raise InputError(f"{where}: layer '{name}' has {self.network.steps(layer)} time steps of its own there; all need the network's {steps}")
-                if layer.neuron == "psn":
-                    raise InputError(f"{where}: the parallel neuron of layer '{name}' needs all steps at once; take 'ipsu', which looks back only")
-            if self.setup.windows != steps:
-                raise InputError(f"{where}, which needs windows of one step: choose windows={steps}")
+        if any(layer.feedback for layer in network.layers):
+            for loop in filter(is_loop, parts(network)):
+                where = check_loop(network, loop)
+                require(setup.windows == network.time_steps, f"{where}, which needs windows of one step: choose windows={network.time_steps}")
 
     @cached_property
     def rates(self) -> dict[str, float]:
         """Share of nonzero values by view."""
         return spike_rates(self.network, self.setup)
-
-    @cached_property
-    def matches(self) -> dict[tuple[int, int], dict[int, tuple[Window, ...]]]:
-        """By the numbers of steps of two layers: the windows of the second that meet each of the first."""
-        kinds = {windows[-1].last: windows for windows in self.windows.values()}
-        return {(a, b): meeting(ours, theirs) for a, ours in kinds.items() for b, theirs in kinds.items()}
 
     # -- sizes ---------------------------------------------------------------------------------
 
@@ -139,23 +117,27 @@ class Plan:
     # -- time ----------------------------------------------------------------------------------
 
     def read_windows(self, site: Site, producer: Producer, window: Window) -> tuple[Window, ...]:
-        """The producer's windows that F(site, window) reads."""
-        theirs = self.windows[producer.site]
-        if producer.feedback:  # windows of one step
-            return theirs[window.index - 1 : window.index] if window.index else ()
-        return self.matches[self.windows[site.name][-1].last, theirs[-1].last][window.index]
+        """The producer's windows that F(site, window) reads; of feedback those of one step of the site before."""
+        return self._meeting(site.name, producer.site, -self.windows[producer.site][-1].last if producer.feedback else 0)[window.index]
 
     def reading_windows(self, site: Site, producer: Producer, window: Window) -> tuple[Window, ...]:
         """The windows of ``site`` whose gradients come back to ``window`` of its producer.
 
-        A gradient does not pass through a loop from one segment of truncated back-propagation to
+        A gradient does not pass through feedback from one segment of truncated back-propagation to
         the one before.
         """
-        ours = self.windows[site.name]
-        if producer.feedback:
-            later = ours[window.index + 1 : window.index + 2]
-            return tuple(w for w in later if self.segments[site.name][w.index] == self.segments[producer.site][window.index])
-        return self.matches[self.windows[producer.site][-1].last, ours[-1].last][window.index]
+        if not producer.feedback:
+            return self._meeting(producer.site, site.name, 0)[window.index]
+        later = self._meeting(producer.site, site.name, self.windows[producer.site][-1].last)[window.index]
+        return tuple(w for w in later if self.segments[site.name][w.index] == self.segments[producer.site][window.index])
+
+    def _meeting(self, ours: str, theirs: str, shift: int) -> dict[int, tuple[Window, ...]]:
+        """`meeting` of the windows of two layers: it depends on their numbers of steps alone."""
+        mine, other = self.windows[ours], self.windows[theirs]
+        key = (mine[-1].last, other[-1].last, shift)
+        if key not in self._met:
+            self._met[key] = meeting(mine, other, shift)
+        return self._met[key]
 
     def next_in_segment(self, site: Site, place: int) -> Window | None:
         """The window after the ``place``-th, if the gradient of the state comes back from it."""

@@ -74,7 +74,7 @@ def find_sites(network: Network) -> dict[str, Site]:
         for producer in site.producers:
             if producer.site != INPUT and site.name not in sites[producer.site].consumers:
                 sites[producer.site].consumers.append(site.name)
-    for name in _read_outs(network):
+    for name in read_outs(network):
         site, view = view_of[name]
         if site != INPUT:
             sites[site].outputs.append(view)
@@ -82,7 +82,7 @@ def find_sites(network: Network) -> dict[str, Site]:
     return sites
 
 
-def _read_outs(network: Network) -> list[str]:
+def read_outs(network: Network) -> list[str]:
     """The layers whose output leaves the network.
 
     Those that no layer reads; and those that are read as feedback alone, unless what they feed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from spikepipe_sched.errors import require
@@ -30,12 +31,19 @@ def cut_time(steps: int, windows: int) -> tuple[Window, ...]:
     return tuple(Window(index=w, first=borders[w], last=borders[w + 1]) for w in range(windows) if borders[w] < borders[w + 1])
 
 
-def meeting(ours: tuple[Window, ...], theirs: tuple[Window, ...]) -> dict[int, tuple[Window, ...]]:
-    """For each of our windows (by index) those of theirs that overlap it in time."""
+def meeting(ours: tuple[Window, ...], theirs: tuple[Window, ...], shift: int = 0) -> dict[int, tuple[Window, ...]]:
+    """For each of our windows (by index) those of theirs that overlap it in time.
+
+    Of T steps of ours and T' of theirs, ours are moved by ``shift`` / (T T') of the sequence first:
+    one of our own steps is T' of these units, one of theirs T.
+    """
     total, other = ours[-1].last, theirs[-1].last
-    if total == other:  # the same borders
-        return {window.index: (window,) for window in ours}
-    return {window.index: tuple(w for w in theirs if w.first * total < window.last * other and window.first * other < w.last * total) for window in ours}
+
+    def overlapping(window: Window) -> tuple[Window, ...]:
+        begin = bisect_right(theirs, window.first * other + shift, key=lambda w: w.last * total)
+        return theirs[begin : bisect_left(theirs, window.last * other + shift, key=lambda w: w.first * total)]
+
+    return {window.index: overlapping(window) for window in ours}
 
 
 def segments(network: Network, setup: TrainingSetup, layer: Layer, windows: tuple[Window, ...]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""The numbers the project promises, measured: ``python -m tests.benchmarks [solvers|periods|delays|start|agreement|cost|lowering]``.
+"""The numbers the project promises, measured: ``python -m tests.benchmarks [solvers|periods|delays|start|agreement|cost|lowering|validate]``.
 
 Three more have commands of their own, as they may run for an hour: ``python -m tests.benchmarks.baselines``
 (the literature's asynchronous pipelines), ``tests.benchmarks.pipelines [greedy|peers|joint]`` and
@@ -124,6 +124,13 @@ def lowering(_: float) -> None:
     run()
 
 
+def validate(_: float) -> None:
+    """Speed of training against snnTorch and SpikingJelly."""
+    from tests.benchmarks.validate import main as run
+
+    run()
+
+
 def solvers(limit: float) -> None:
     """What the solvers promise, in one table."""
     from tests.benchmarks.solvers import main as run
@@ -134,7 +141,16 @@ def solvers(limit: float) -> None:
 def main() -> None:
     """Run the benchmarks named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    known = {"solvers": solvers, "start": start, "delays": delays, "periods": periods, "agreement": agreement, "cost": cost, "lowering": lowering}
+    known = {
+        "solvers": solvers,
+        "start": start,
+        "delays": delays,
+        "periods": periods,
+        "agreement": agreement,
+        "cost": cost,
+        "lowering": lowering,
+        "validate": validate,
+    }
     parser.add_argument("which", nargs="*", default=list(known), choices=list(known))
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a cell")
     parser.add_argument("--count", type=float, default=1000, help="random problems of each mode")

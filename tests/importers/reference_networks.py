@@ -106,6 +106,28 @@ def mlp(widths: Sequence[int], names: str = "fc{}") -> Callable[[Reference], Non
     return build
 
 
+def digits(depth: int) -> Callable[[Reference], None]:
+    """Hidden layers of 128 neurons and a read-out, all with biases."""
+
+    def build(r: Reference) -> None:
+        x = r.input
+        for i in range(1, depth + 1):
+            x = r.linear(f"fc{i}", x, 128, bias=True)
+        r.linear("readout", x, 10, bias=True)
+
+    return build
+
+
+def mnist_conv(r: Reference) -> None:
+    x = r.conv("conv1", r.input, 16, 5, stride=2, bias=True)
+    x = r.conv("conv2", x, 32, 3, stride=2, bias=True)
+    r.linear("readout", r.linear("fc1", r.flatten(x), 128, bias=True), 10, bias=True)
+
+
+def vowels_recurrent(r: Reference) -> None:
+    r.linear("readout", r.linear("rec1", r.input, 128, bias=True, recurrence="full"), 9, bias=True)
+
+
 def nmnist_cnn(r: Reference) -> None:
     x = r.conv("conv1", r.input, 16, 5, stride=2, padding=1, bias=True)
     x = r.pool("pool2", r.conv("conv2", x, 16, bias=True), 2)
@@ -238,11 +260,14 @@ VGG9: Final = vgg(((64, 64), (128, 128), (256, 256, 256)), (1024, 10))
 REFERENCES: Final[dict[str, Callable[[Reference], None]]] = {
     "braille_rnn": braille_rnn,
     "csnn_mnist": csnn_mnist,
+    "digits_deep": digits(6),
+    "digits_mlp": digits(2),
     "dvs_gesture_conv": dvs_gesture_conv,
     "dvs_gesture_plif": dvs_gesture_plif,
     "fsnn_mnist": fsnn_mnist,
     "hybrid_flownet": hybrid_flownet,
     "ldsnn_vgg9": VGG9,
+    "mnist_conv": mnist_conv,
     "mnist_iir": mlp((500, 500, 10)),
     "nmnist_cnn": nmnist_cnn,
     "nmnist_mlp": mlp((512, 512, 10)),
@@ -257,4 +282,5 @@ REFERENCES: Final[dict[str, Callable[[Reference], None]]] = {
     "vgg16": vgg(((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (4096, 4096, 10)),
     "vgg9": VGG9,
     "vggsnn_dvs": vggsnn_dvs,
+    "vowels_recurrent": vowels_recurrent,
 }

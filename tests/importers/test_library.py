@@ -22,11 +22,14 @@ from tests.importers.reference_networks import REFERENCES, Reference
 PINNED = {
     "braille_rnn": (2_211, 2_166, 256),
     "csnn_mnist": (29_826, 1_411_840, 50),
+    "digits_deep": (92_170, 91_392, 8),
+    "digits_mlp": (26_122, 25_856, 8),
     "dvs_gesture_conv": (1_059_616, 3_053_056, 60),
     "dvs_gesture_plif": (1_698_926, 841_014_272, 20),
     "fsnn_mnist": (229_642, 20_509_440, 30),
     "hybrid_flownet": (10_987_776, 3_359_637_504, 5),
     "ldsnn_vgg9": (11_181_184, 436_774_912, 8),
+    "mnist_conv": (207_178, 506_176, 4),
     "mnist_iir": (647_000, 647_000, 16),
     "nmnist_cnn": (39_890, 903_680, 32),
     "nmnist_mlp": (1_451_008, 1_451_008, 32),
@@ -41,18 +44,23 @@ PINNED = {
     "vgg16": (33_625_216, 722_280_448, 10),
     "vgg9": (11_181_184, 436_774_912, 10),
     "vggsnn_dvs": (9_271_498, 1_361_654_784, 10),
+    "vowels_recurrent": (19_209, 19_072, 29),
 }
 #: Networks whose source shows images, or frames in which events are counted, at every time step.
 DIRECT = {
     "csnn_mnist",
+    "digits_deep",
+    "digits_mlp",
     "dvs_gesture_plif",
     "fsnn_mnist",
     "hybrid_flownet",
+    "mnist_conv",
     "psn_cifar",
     "resnet19_cifar",
     "sew_resnet18",
     "spikformer_cifar",
     "vggsnn_dvs",
+    "vowels_recurrent",
 }
 NETWORKS = [entry.name for entry in list_networks()]
 PLATFORMS = [entry.name for entry in list_platforms()]

@@ -36,12 +36,10 @@ def readings(network: Network, layer: Layer, step: int) -> Iterator[tuple[Layer,
         source = trunk(network, name)
         if source == INPUT:
             continue
-        producer = network.layer(source)
-        if name in layer.feedback:
-            if step:
-                yield producer, step - 1
+        producer, late = network.layer(source), name in layer.feedback
+        if late and not step:
             continue
-        begin, end = interval(network, layer, step)
+        begin, end = interval(network, layer, step - late)
         for other in range(network.steps(producer)):
             a, b = interval(network, producer, other)
             if a < end and begin < b:
@@ -96,12 +94,12 @@ def needs(network: Network, setup: TrainingSetup) -> dict[Event, set[Event]]:
         for t in steps:
             mine = segment(network, setup, layer, t)
             keeps = layer.neuron in (STATEFUL - {"li"}) | PARALLEL | {"relu"} or layer.norm == "batch"
-            error = {("f", name, t)} if keeps else set()
-            if layer.neuron in STATEFUL and t + 1 in steps and segment(network, setup, layer, t + 1) == mine:
-                error.add(("e", name, t + 1))
             span = [t]
             if layer.neuron in PARALLEL:
                 span = [s for s in (steps if layer.neuron == "psn" else range(t, len(steps))) if segment(network, setup, layer, s) == mine]
+            error = {("f", name, s) for s in span} if keeps else set[Event]()
+            if layer.neuron in STATEFUL and t + 1 in steps and segment(network, setup, layer, t + 1) == mine:
+                error.add(("e", name, t + 1))
             for consumer in sites:
                 for s in range(network.steps(consumer)):
                     for source, at in readings(network, consumer, s):

@@ -24,7 +24,7 @@ NEURONS = sorted(STATEFUL | PARALLEL | {"relu", "none"})
 
 @st.composite
 def jobs(draw: st.DrawFn) -> tuple[Network, TrainingSetup]:
-    """Networks of up to five layers, with skips, loops, products of activations and time steps of their own."""
+    """Networks of up to five layers, with skips, feedback, loops, products of activations and time steps of their own."""
     time_steps = draw(st.integers(1, 4))
     layers: list[Layer] = []
     tokens = draw(st.booleans())
@@ -50,17 +50,20 @@ def jobs(draw: st.DrawFn) -> tuple[Network, TrainingSetup]:
                 layers.append(Layer(name=f"{name}s", kind="matmul", inputs=pair, transpose=True, neuron=neuron, heads=2, time_steps=own_time))
                 layers.append(Layer(name=name, kind="matmul", inputs=(f"{name}s", pair[1]), heads=2, time_steps=own_time))
             else:
-                layers.append(Layer(name=name, kind="add", inputs=pair, neuron=neuron, time_steps=own_time))
+                late = draw(st.sampled_from([(), (), pair[:1]]))  # closes no loop
+                layers.append(Layer(name=name, kind="add", inputs=pair, feedback=late, neuron=neuron, time_steps=own_time))
     windows = draw(st.integers(1, time_steps))
     last = layers[-1].name
     if not layers[-1].transpose and draw(st.booleans()) and windows == time_steps:  # a loop from the end to a sum in front
         layers = [Layer(**{**fields(layer), "time_steps": None}) for layer in layers]
         layers.append(Layer(name="turn", kind="linear", inputs=("head",), out_features=4))
         layers.append(Layer(name="head", kind="add", inputs=(last, "turn"), feedback=("turn",), neuron="lif"))
-    length = draw(st.integers(1, time_steps)) if draw(st.booleans()) and windows == time_steps else None
+    length = draw(st.integers(1, time_steps)) if draw(st.booleans()) else None
     own = [layer.time_steps for layer in layers if layer.time_steps is not None]
     if length is not None and any(j * length * steps % time_steps for steps in own for j in range(1, -(-time_steps // length))):
         length = None  # a layer's own steps cannot be cut there
+    if length is not None and any(j * length * windows % time_steps for j in range(1, -(-time_steps // length))):
+        length = None  # a window would reach over the border of a segment
     setup = TrainingSetup(batch=1, windows=windows, loss=draw(st.sampled_from(["sequence", "step"])), bptt_steps=length)
     return Network(name="net", input_shape=(3, 4) if tokens else (4,), time_steps=time_steps, layers=tuple(layers)), setup
 
@@ -161,3 +164,35 @@ def test_loops_need_windows_of_one_step(windows: int) -> None:
     with pytest.raises(ValueError, match=r"layers 's' and 'b' lie on a cycle through time, which needs windows of one step: choose windows=3"):
         lower(network, TrainingSetup(windows=windows), EDGE8)
     assert lower(network, TrainingSetup(windows=3), EDGE8).has_edge("F(b,0)", "F(s,1)")
+
+
+def late_reader(**fields: Any) -> Network:
+    """``out`` reads ``b`` one step late, and no loop is closed."""
+    layers = tuple(Layer(name=name, kind="linear", inputs=("input",), out_features=4) for name in "ab")
+    out = Layer(name="out", kind="add", inputs=("a", "b"), feedback=("b",), neuron="lif", **fields)
+    return Network(name="late", input_shape=(4,), time_steps=4, layers=(*layers, out))
+
+
+@pytest.mark.parametrize(
+    ("windows", "fields", "forward", "backward"),
+    [
+        (1, {}, {(0, 0)}, {(0, 0)}),
+        (2, {}, {(0, 0), (0, 1), (1, 1)}, {(0, 0), (0, 1), (1, 1)}),
+        (4, {}, {(0, 1), (1, 2), (2, 3)}, {(0, 1), (1, 2), (2, 3)}),
+        (2, {"bptt_steps": 2}, {(0, 0), (0, 1), (1, 1)}, {(0, 0), (1, 1)}),
+        (4, {"bptt_steps": 2}, {(0, 1), (1, 2), (2, 3)}, {(0, 1), (2, 3)}),
+    ],
+)
+def test_feedback_that_closes_no_loop_is_read_from_the_own_window_and_the_one_before(
+    windows: int, fields: dict[str, Any], forward: set[tuple[int, int]], backward: set[tuple[int, int]]
+) -> None:
+    graph = lower(late_reader(), TrainingSetup(batch=1, windows=windows, **fields), EDGE8)
+    pairs = [(v, w) for v in range(windows) for w in range(windows)]
+    assert {(v, w) for v, w in pairs if graph.has_edge(f"F(b,{v})", f"F(out,{w})")} == forward
+    assert {(v, w) for v, w in pairs if graph.has_edge(f"E(out,{w})", f"E(b,{v})")} == backward
+
+
+def test_feedback_is_late_by_a_step_of_its_reader() -> None:
+    graph = lower(late_reader(time_steps=2), TrainingSetup(batch=1, windows=4), EDGE8)
+    assert set(graph.predecessors("F(out,3)")) >= {"F(b,0)", "F(b,1)", "F(a,2)", "F(a,3)"}
+    assert not any(graph.has_edge(f"F(b,{v})", f"F(out,{w})") for v, w in [(0, 1), (1, 1), (2, 3), (3, 3)])

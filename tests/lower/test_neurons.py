@@ -50,6 +50,15 @@ def test_errors_of_a_parallel_neuron_come_from_its_later_windows() -> None:
     assert set(graph.successors("E(a,0,synapse)")) == {"W(a,0)"}
 
 
+@pytest.mark.parametrize(("neuron", "values"), [("ipsu", 1), ("psu", 2), ("rpsu", 2)])
+def test_errors_pass_the_sigmoid_of_a_parallel_unit_with_its_derivative(neuron: NeuronKind, values: int) -> None:
+    graph = graph_of(*parallel(neuron), windows=2)
+    assert graph.edges["B(b,1)", "E(a,0,synapse)"]["tensors"] == {"a.neuron_error[1]": values * 2 * 4 * 2 * 2}
+    # The learned argument of RPSU's sigmoid acts on later steps: so does what it learns from.
+    assert graph.has_edge("B(b,1)", "W(a,0,neuron)") == (neuron == "rpsu")
+    assert not graph.has_edge("B(b,0)", "W(a,1,neuron)")
+
+
 def test_a_dense_parallel_neuron_waits_for_all_windows() -> None:
     graph = graph_of(*parallel("psn"), windows=2)
     assert graph.has_edge("F(a,1,synapse)", "F(a,0,neuron)")

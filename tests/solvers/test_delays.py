@@ -243,7 +243,7 @@ def test_edges_to_later_iterations_are_deadlines() -> None:
     assert violations(problem, incumbent.schedule) == ()
 
 
-def test_delay_limits_guide_the_search() -> None:
+def test_staleness_limits_guide_the_search() -> None:
     """One layer may be late, the other must not."""
     graph: nx.DiGraph[str] = nx.DiGraph(layers=["a", "b"])
     for layer in "ab":

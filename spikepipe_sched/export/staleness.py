@@ -1,0 +1,136 @@
+"""A sweep over delays: as text, as a chart, and as the note that goes with limits taken from it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from spikepipe_sched.export.bars import plain
+from spikepipe_sched.export.gantt import INK
+from spikepipe_sched.export.html import embedded, html_table, page
+from spikepipe_sched.export.table import table
+from spikepipe_sched.staleness_limits import loosest_of
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from spikepipe_sched.staleness import Staleness, StalenessPoint
+
+#: Okabe and Ito's colours, told apart by colour-blind readers.
+_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+_GRID: Final = "rgba(118,118,118,0.3)"
+
+
+def conditions(staleness: Staleness) -> str:
+    """Under which conditions it was measured, in one line."""
+    setup = staleness.setup
+    length = f"{setup.epochs} epoch{'s' if setup.epochs > 1 else ''} ({staleness.updates:,} updates of {setup.batch} samples)"
+    text = f"{staleness.network.name} on {staleness.data.name}, {setup.optimizer} at rate {setup.rate:g} ({setup.rate_schedule}), policy {setup.policy}, loss {setup.loss}"
+    return plain(f"{text}, {length}, {setup.seeds} seeds")
+
+
+def limits_note(staleness: Staleness, tolerance: float, point: StalenessPoint | None) -> str:
+    """What limits on delays rest on; ``point`` is that of `spikepipe_sched.staleness_limits.loosest`."""
+    if point is None:
+        found = f"no measured staleness excludes a loss of {_points(tolerance)} or more: nothing may be stale"
+    else:
+        found = (
+            f"staleness of at most {_named(staleness, point)}, measured: {point.mean:+.2f} points of accuracy, 95 % interval {point.low:+.2f} to {point.high:+.2f}, "
+            f"so that a loss of {_points(tolerance)} or more is excluded; less staleness is taken to do no worse"
+        )
+    return f"{found}; {conditions(staleness)}"
+
+
+def staleness_text(staleness: Staleness) -> str:
+    """Conditions, a row for every profile, and what may be stale."""
+    headers, rows = _rows(staleness)
+    return "\n".join([conditions(staleness), "", table(headers, rows, right=range(2, 6)), "", *_closing(staleness)])
+
+
+def staleness_page(staleness: Staleness) -> str:
+    """A self-contained page: conditions, chart and table."""
+    headers, rows = _rows(staleness)
+    said = "".join(f"<p>{escape(line)}</p>" for line in _closing(staleness))
+    sections = [
+        ("Conditions", f"<p>{escape(conditions(staleness))}</p>"),
+        ("Accuracy", embedded(staleness_chart(staleness), "staleness", script=True)),
+        ("Figures", html_table(headers, rows, range(2, 6)) + said),
+    ]
+    return page(f"staleness of {staleness.network.name}", sections)
+
+
+def staleness_chart(staleness: Staleness) -> Figure:
+    """Difference in accuracy over staleness with 95 % intervals: uniform, of each layer alone, and joint profiles by their largest; a plotly figure."""
+    import plotly.graph_objects as go
+
+    traces: dict[str, list[StalenessPoint]] = {}
+    for point in staleness.points:
+        name = f"{_alone(staleness, point)} alone" if point.kind == "layer" else point.kind
+        traces.setdefault(plain(name), []).append(point)
+    figure = go.Figure()
+    for place, (name, points) in enumerate(traces.items()):
+        points.sort(key=lambda point: max(point.staleness))
+        colour = _COLOURS[place % len(_COLOURS)]
+        figure.add_scatter(
+            x=[max(point.staleness) for point in points],
+            y=[point.mean for point in points],
+            error_y={
+                "array": [point.high - point.mean for point in points],
+                "arrayminus": [point.mean - point.low for point in points],
+                "color": colour,
+                "symmetric": False,
+            },
+            mode="markers" if name == "joint" else "lines+markers",
+            name=escape(name),
+            marker={"color": colour, "size": 8, "symbol": "diamond" if name == "joint" else "circle"},
+            customdata=[[escape(_named(staleness, point)), point.low, point.high, point.diverged] for point in points],
+            hovertemplate="<b>%{customdata[0]}</b><br>%{y:+.2f} points, %{customdata[1]:+.2f} to %{customdata[2]:+.2f}<br>%{customdata[3]} diverged<extra></extra>",
+        )
+    margin = staleness.setup.margin
+    figure.add_hline(y=-margin, line={"color": INK, "dash": "dash"}, annotation={"text": f"margin: {_points(margin)}"})
+    figure.update_layout(
+        title={"text": "Accuracy with stale weights less that without", "font": {"size": 14}},
+        height=500,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK},
+        xaxis={"title": {"text": "staleness [updates]"}, "gridcolor": _GRID},
+        yaxis={"title": {"text": "difference [points]"}, "gridcolor": _GRID},
+    )
+    return figure
+
+
+def _rows(staleness: Staleness) -> tuple[list[str], list[list[str]]]:
+    margin, seeds = staleness.setup.margin, staleness.setup.seeds
+    headers = ["staleness", "profile", "accuracy", "difference", "95 % interval", "diverged", f"a loss of {_points(margin)} or more is"]
+    rows = [["0", "synchronous", f"{sum(staleness.synchronous) / seeds:.2f} %", "", "", "", ""]]
+    for point in staleness.points:
+        accuracy = f"{sum(point.accuracies) / seeds:.2f} %"
+        says = "excluded" if point.keeps_accuracy(margin) else "shown" if point.diverged or point.high < -margin else "not excluded"
+        interval = f"{point.low:+.2f} to {point.high:+.2f}"
+        rows.append([_named(staleness, point), point.kind, accuracy, f"{point.mean:+.2f}", interval, str(point.diverged), says])
+    return headers, rows
+
+
+def _closing(staleness: Staleness) -> list[str]:
+    """What may be stale under the sweep's margin."""
+    margin, lines = staleness.setup.margin, list[str]()
+    for kind in ("uniform", "joint"):
+        if any(point.kind == kind for point in staleness.points):
+            best = loosest_of(staleness, margin, kind)
+            found = "only 0" if best is None else f"at most {_named(staleness, best)}"
+            lines.append(f"{kind} staleness for which, and for all measured within it, a loss of {_points(margin)} or more is excluded: {found}")
+    return lines
+
+
+def _points(value: float) -> str:
+    return f"{value:g} point{'' if value == 1 else 's'}"
+
+
+def _named(staleness: Staleness, point: StalenessPoint) -> str:
+    return plain(staleness.named(point.staleness))
+
+
+def _alone(staleness: Staleness, point: StalenessPoint) -> str:
+    """The one layer that is stale."""
+    return next(layer for layer, value in zip(staleness.layers, point.staleness, strict=True) if value)

@@ -1,0 +1,201 @@
+"""The experiment: what is to be trained, its runs, and what they say together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikepipe_sched.errors import InputError, require, require_one_of, require_whole
+from spikepipe_sched.validate.checkpoint import Store, identity
+from spikepipe_sched.validate.data import load_data
+from spikepipe_sched.validate.policies import POLICIES, policy_for
+from spikepipe_sched.validate.run import Experiment, Job, Report
+from spikepipe_sched.validate.statistics import verdict
+from spikepipe_sched.validate.tune import chosen_rates, held_out, tuning_jobs
+from spikepipe_sched.validate.workers import run_all
+from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, DataSummary, TrainedRun, TuningPoint, Validation, ValidationSetup
+from spikepipe_sched.version import __version__
+from spikepipe_sched.versions import WeightDelays
+
+if TYPE_CHECKING:
+    from spikepipe_sched.network import Network
+    from spikepipe_sched.problem import Problem
+    from spikepipe_sched.result import Result
+    from spikepipe_sched.validate.data import DataSet
+
+
+def run_validation(
+    result: Result,
+    *,
+    data: str | DataSet,
+    data_path: Path | None,
+    network: Network | None,
+    setup: ValidationSetup,
+    checkpoints: Path | None,
+    resume: bool,
+    workers: int,
+    device: str,
+    observer: Report | None,
+) -> Validation:
+    """See `spikepipe_sched.validate`."""
+    began = time.perf_counter()
+    require_whole("validate", "workers", workers, 1)
+    require(checkpoints is not None or not resume, "validate: to resume, name the folder of the checkpoints")
+    problem, delays = result.problem, delays_of(result, setup.policy)
+    experiment = prepare(problem, delays, data=data, data_path=data_path, network=network, setup=setup, device=device)
+    setup = experiment.setup
+    policy = setup.policy or problem.weights
+    same = max(*delays.forward, *delays.backward) == 1  # every policy is plain training then
+    arms = [(SYNCHRONOUS, WeightDelays.synchronous(delays.layers), "stash")] + ([] if same else [(DELAYED, delays, policy)])
+    common = identity(experiment.network, experiment.data, setup, experiment.bptt_steps)
+    store = None if checkpoints is None else Store.open(checkpoints, common, resume=resume)
+    runs: list[TrainedRun] = []
+    tried: list[TrainedRun] = []
+    interrupted = False
+    if setup.tune:
+        part = replace(experiment, data=held_out(experiment.data))
+        require(part.batches, f"validate: four fifths of the training data are fewer than the {part.batch} samples of an update; tune with a smaller batch")
+        part_store = store and replace(store, common=identity(part.network, part.data, setup, part.bptt_steps))
+        tried, interrupted = run_all(part, tuning_jobs(arms, setup.rate), store=part_store, workers=workers, observer=observer)
+    tuning = chosen_rates(tried)
+    if not interrupted:
+        rates = dict.fromkeys((SYNCHRONOUS, DELAYED), setup.rate) | {point.arm: point.rate for point in tuning if point.chosen}
+        jobs = [
+            Job(name=f"{arm}-seed{seed}", label=f"{arm}, seed {seed}", arm=arm, seed=seed, rate=rates[arm], delays=versions, policy=way)
+            for seed in range(setup.seeds)
+            for arm, versions, way in arms
+        ]
+        runs, interrupted = run_all(experiment, jobs, store=store, workers=workers, observer=observer)
+    summary = summarise(experiment.data)
+    return Validation(
+        problem=problem.name,
+        network=experiment.network.name,
+        data=summary,
+        delays=delays,
+        setup=setup,
+        updates=experiment.updates,
+        same=same,
+        runs=tuple(runs),
+        tuning=tuning,
+        verdict=verdict(runs, summary, setup.margin, same=same, missing=setup.seeds * len(arms) - len(runs)),
+        notes=notes(experiment, delays, tuning),
+        interrupted=interrupted,
+        device=device,
+        version=__version__,
+        torch_version=str(torch.__version__),
+        runtime_s=round(time.perf_counter() - began, 3),
+    )
+
+
+def delays_of(result: Result, policy: str | None) -> WeightDelays:
+    """The weight versions that a schedule makes each layer use.
+
+    Raises
+    ------
+    InputError
+        If there is no schedule, no layer is updated, or no policy of that name.
+    """
+    if result.schedule is None:
+        raise InputError(f"validate: the result has no schedule ({result.status}), so there are no delays to train with")
+    if policy is not None:
+        require_one_of("validate", "policy", policy, POLICIES)
+    return WeightDelays.of_schedule(result.problem, result.schedule, None if policy is None else POLICIES[policy].weights)
+
+
+def prepare(
+    problem: Problem, delays: WeightDelays, *, data: str | DataSet, data_path: Path | None, network: Network | None, setup: ValidationSetup, device: str
+) -> Experiment:
+    """Network, data and set-up, fitted to each other.
+
+    Raises
+    ------
+    InputError
+        Naming what does not fit.
+    """
+    network = problem.network if network is None else network
+    if network is None:
+        raise InputError(f"validate: '{problem.name}' was not made from a network, or by an earlier version; name the network to train")
+    _same_layers(network, delays)
+    try:
+        torch.zeros(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"validate: PyTorch cannot compute on '{device}': {str(error).splitlines()[0]}") from None
+    batch = setup.batch or (problem.samples_per_iteration and problem.samples_per_iteration * problem.micro_batches)
+    require(batch, f"validate: '{problem.name}' does not say how many samples an iteration has; name the batch")
+    setup = replace(setup, policy=setup.policy or problem.weights, batch=batch)
+    if isinstance(data, str):
+        data = load_data(data, path=data_path, time_steps=network.time_steps, coding=setup.coding, shape=network.input_shape, difficulty=setup.difficulty)
+    else:
+        loaded = setup.coding is None and not setup.difficulty and data_path is None
+        require(loaded, f"validate: data '{data.name}' are loaded already; coding, difficulty and data_path belong to load_data")
+    fits = (data.shape, data.time_steps) == (network.input_shape, network.time_steps)
+    require(
+        fits,
+        f"validate: data '{data.name}' have {_sample(data.shape, data.time_steps)}, network '{network.name}' takes {_sample(network.input_shape, network.time_steps)}",
+    )
+    bptt_steps = problem.training.bptt_steps if problem.training is not None else None
+    experiment = Experiment(network=network, data=data, setup=setup, bptt_steps=bptt_steps, device=device)
+    policy_for(setup.policy or problem.weights, experiment.optimizer(setup.rate))
+    classes = experiment.model().classes
+    require(classes == data.classes, f"validate: network '{network.name}' has {classes} outputs, data '{data.name}' have {data.classes} classes")
+    require(
+        experiment.batches, f"validate: data '{data.name}' have {len(data.train)} training samples, fewer than the {batch} of an update; choose a smaller batch"
+    )
+    return experiment
+
+
+def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningPoint]) -> tuple[str, ...]:
+    """What a reader must know to judge the figures."""
+    data, network, found = experiment.data, experiment.network, list[str]()
+    policy = POLICIES[experiment.setup.policy or "stash"]
+    if policy.name != "stash":
+        found.append(f"policy {policy.name}: {policy.summary}; {policy.source}")
+    together = policy.load().iterations_per_update(delays)
+    if together > 1:
+        found.append(f"the policy averages {together} iterations into an update, so the delayed arm makes fewer updates on the same samples")
+    left = len(data.train) % experiment.batch
+    if left:
+        found.append(f"of every epoch's {len(data.train)} samples the last {left}, too few for an update, are left out; each epoch shuffles anew")
+    if data.coding != network.coding:
+        words = {"spikes": "spikes", "direct": "real values"}
+        found.append(f"the data bring {words[data.coding]}, while the network was scheduled for {words[network.coding]}: its first layer costs otherwise")
+    for arm in dict.fromkeys(point.arm for point in tuning):
+        rates = [point for point in tuning if point.arm == arm]
+        if rates[0].chosen or rates[-1].chosen:
+            found.append(f"the best rate of the {arm} arm is at the end of its grid: one beyond it may be better")
+    return tuple(found)
+
+
+def _same_layers(network: Network, delays: WeightDelays) -> None:
+    trained = {layer.name for layer in network.layers if layer.trainable}
+    scheduled = set(delays.layers)
+    if trained != scheduled:
+        only = [
+            f"only {what} has {', '.join(map(repr, sorted(names)))}"
+            for what, names in (("the schedule", scheduled - trained), ("the network", trained - scheduled))
+            if names
+        ]
+        raise InputError(f"validate: network '{network.name}' is not the one that was scheduled: {'; '.join(only)}")
+
+
+def _sample(shape: Sequence[int], time_steps: int) -> str:
+    return f"samples of shape {list(shape)} at {time_steps} steps"
+
+
+def summarise(data: DataSet) -> DataSummary:
+    """What a report says of the data."""
+    counts = torch.bincount(data.test.labels, minlength=data.classes)
+    return DataSummary(
+        name=data.name,
+        source=data.source,
+        coding=data.coding,
+        classes=data.classes,
+        train_samples=len(data.train),
+        test_samples=len(data.test),
+        chance=int(counts.max()) / len(data.test),
+    )
