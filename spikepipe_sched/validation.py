@@ -108,8 +108,10 @@ class ValidationSetup:
     surrogate_width: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("seeds", 1), ("warmup", 0)):
-            object.__setattr__(self, name, require_whole("validation", name, getattr(self, name), low))
+        for name, low, high in (("epochs", 1, 10**6), ("seeds", 1, 10**4), ("warmup", 0, 10**9)):
+            value = require_whole("validation", name, getattr(self, name), low)
+            require(value <= high, f"validation: {name} must be at most {high}, got {shown(value)}")
+            object.__setattr__(self, name, value)
         if self.batch is not None:
             object.__setattr__(self, "batch", require_whole("validation", "batch", self.batch, 1))
         for name in ("margin", "rate", "momentum", "weight_decay", "difficulty", "decay", "threshold", "surrogate_width"):
@@ -117,7 +119,9 @@ class ValidationSetup:
             require(is_number(value) and math.isfinite(value), f"validation: {name} must be a number, got {shown(value)}")
             object.__setattr__(self, name, float(value))
         require(0 < self.margin <= 100, f"validation: margin must be above 0 and at most 100 percentage points, got {self.margin:g}")
-        require(self.rate > 0, f"validation: rate must be above 0, got {self.rate:g}")
+        for name in ("rate", "threshold", "surrogate_width"):  # far within what single precision holds, whatever they are multiplied by
+            value = getattr(self, name)
+            require(1e-9 <= value <= 1e9, f"validation: {name} must be between 1e-9 and 1e9, got {value:g}")
         choices = (("loss", Loss), ("optimizer", Optimizer), ("rate_schedule", RateSchedule), ("reset", Reset), ("surrogate", Surrogate))
         for name, allowed in choices:
             require_one_of("validation", name, getattr(self, name), get_args(allowed))
@@ -256,7 +260,7 @@ class Validation:
     setup
         With policy and batch as they were in the end.
     updates
-        Of every run.
+        Of every run; under 2bw, which averages several iterations into an update, the iterations.
     same
         Whether the delays change nothing, so that both arms are one training, run once.
     runs

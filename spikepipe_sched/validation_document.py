@@ -33,6 +33,8 @@ from spikepipe_sched.versions import WeightDelays
 SCHEMA: Final = "spikepipe-sched/validation/1"
 _WANTED: Final = "a file is needed such as validate -o writes"
 
+Arm = Literal["delayed", "synchronous"]
+
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class DelayDocument(Document, frozen=True):
 class RunDocument(Document, frozen=True):
     """One network, trained once."""
 
-    arm: Annotated[str, Meta(description="delayed, with the schedule's weight versions, or synchronous, with none of them stale.")]
+    arm: Annotated[Arm, Meta(description="delayed, with the schedule's weight versions, or synchronous, with none of them stale.")]
     seed: Annotated[Number, Meta(description="Of initial weights, batches and noise [no unit].")]
     rate: Annotated[float, Meta(gt=0, description="Learning rate at its largest [no unit].")]
     losses: Annotated[tuple[float, ...], Meta(description="Mean training loss of every epoch that ended [nats, or squared spikes per step].")]
@@ -100,7 +102,7 @@ class RunDocument(Document, frozen=True):
 class TuningDocument(Document, frozen=True):
     """A learning rate that was tried for an arm."""
 
-    arm: Annotated[str, Meta(description="The arm.")]
+    arm: Annotated[Arm, Meta(description="The arm.")]
     rate: Annotated[float, Meta(gt=0, description="Learning rate at its largest [no unit].")]
     accuracies: Annotated[tuple[Share, ...], Meta(description="On the part held out of the training data, by tuning seed [ratio].")]
     diverged: Annotated[Number, Meta(description="Of these runs [count].")]

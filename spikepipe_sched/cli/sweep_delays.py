@@ -42,7 +42,7 @@ class Sweep:
         """Whether to sweep; InputError if only its details are given."""
         from spikepipe_sched.errors import require
 
-        require(self.sweep_delays or not (self.staleness or self.sweep_layers), "--staleness and --sweep-layers can only go with --sweep-delays")
+        require(self.sweep_delays or (self.staleness is None and not self.sweep_layers), "--staleness and --sweep-layers can only go with --sweep-delays")
         return self.sweep_delays
 
 
@@ -51,7 +51,7 @@ def run_sweep(result: Result, asked: Sweep, options: dict[str, Any], output: Pat
     from spikepipe_sched.cli.training_progress import live_training
     from spikepipe_sched.validate import require_torch
 
-    steps = numbers(asked.staleness or STEPS, "--staleness")
+    steps = numbers(STEPS if asked.staleness is None else asked.staleness, "--staleness")
     require_torch()
     from spikepipe_sched.validate.sweep import sweep_delays
 

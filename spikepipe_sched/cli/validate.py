@@ -65,7 +65,7 @@ def validate(
         files of task graphs hold none.
     checkpoints
         Folder for a checkpoint of every run, replaced after every epoch. If not given: beside --output,
-        NAME.checkpoints; without --output none are made.
+        NAME.checkpoints; without a file to write to none are made.
     resume
         Go on from these checkpoints, with the same result as without the break. More seeds use those
         that are there; other epochs need another folder.
@@ -90,8 +90,10 @@ def validate(
 
     require_writable(output)
     require_writable(html)
-    if checkpoints is None and output is not None:
+    if checkpoints is None and output is not None and (output.is_file() or not output.exists()):  # not of a device or pipe
         checkpoints = output.with_suffix(".checkpoints")
+    paths = [path.resolve() for path in (file, output, html, checkpoints) if path is not None]
+    require(len(set(paths)) == len(paths), "schedule file, --output, --html and --checkpoints must all be different; name another path")
     result = load_result(file)
     if result.schedule is None:
         raise InputError(f"{file}: there is no schedule in it ({result.status}), so there are no delays to train with")

@@ -73,7 +73,8 @@ def add_edges(plan: Plan, graph: GraphBuilder, site: Site) -> None:
             graph.connect(error, task, delta)
             read_producers(plan, graph, site, task, window)
             if site.layer.recurrence != "none":
-                read_output(plan, graph, site, window, task, name)
+                if window.steps > 1:  # the outputs of its last step are for the window behind
+                    read_output(plan, graph, site, window, task, name)
                 read_state(plan, graph, site, task, place, membrane=False)
             _send_gradient(plan, graph, site, task, "gradient", ("weights", "recurrent", "norm"))
 

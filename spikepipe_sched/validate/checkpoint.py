@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
+import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,9 +25,8 @@ from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.files import write_atomically
 
 if TYPE_CHECKING:
-    from spikepipe_sched.network import Network
     from spikepipe_sched.validate.data import DataSet
-    from spikepipe_sched.validate.run import Job
+    from spikepipe_sched.validate.run import Experiment, Job
 
 FORMAT: Final = "spikepipe-sched/checkpoint/1"
 _PROBES: Final = 32
@@ -53,12 +54,13 @@ class Store:
         Raises
         ------
         InputError
-            If it cannot be made, or holds checkpoints and nobody asked to resume.
+            If it cannot be made or written to, or holds checkpoints and nobody asked to resume.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: the folder for checkpoints cannot be made: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            raise InputError(f"{folder}: the folder for checkpoints cannot be made: {getattr(error, 'strerror', None) or error}") from None
+        require(os.access(folder, os.W_OK), f"{folder}: the folder for checkpoints cannot be written to")
         if not resume:
             here = sorted(folder.glob("*.pt"))
             require(not here, f"{folder}: holds checkpoints of an earlier run ({len(here)} files); resume it, delete them, or name another folder")
@@ -76,13 +78,14 @@ class Store:
         if not path.exists():
             return None
         try:
-            with warnings.catch_warnings(action="ignore"):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path) as archive:
+                sound = archive.testzip() is None  # torch does not compare the checksums that it writes
+                content = torch.load(path, map_location="cpu", weights_only=True) if sound else None
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
         except Exception:  # noqa: BLE001  (a damaged file may raise anything)
             content = None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not isinstance(content, dict) or content.get("format") != FORMAT or not all(isinstance(content.get(part), dict) for part in ("identity", "course")):
             raise InputError(f"{path}: is damaged, or no checkpoint; delete it, and the run starts anew")
         there, here = content["identity"], self._identity(job)
         for name in here:
@@ -115,14 +118,19 @@ class Store:
         }
 
 
-def identity(network: Network, data: DataSet, setup: Any, bptt_steps: int | None) -> dict[str, Any]:
+def identity(experiment: Experiment) -> dict[str, Any]:
     """What every run of an experiment depends on, as plain values by name."""
+    network, data = experiment.network, experiment.data
     ignored = ("seeds", "margin", "tune", "policy", "rate")  # of the experiment, or stated by every job
-    plain = {name: value for name, value in asdict(setup).items() if name not in ignored}
+    plain = {name: value for name, value in asdict(experiment.setup).items() if name not in ignored}
+    if any(layer.norm == "batch" for layer in network.layers):  # it takes its statistics of each
+        plain |= {"windows": experiment.windows, "micro_batches": experiment.micro_batches}
     return {
         "network": _digest(repr(replace(network, summary="", source="")).encode()),
         "data": f"{data.name} {data_digest(data)}",
-        "bptt_steps": bptt_steps,
+        "bptt_steps": experiment.bptt_steps,
+        "device": experiment.device,
+        "torch_version": str(torch.__version__),
         **plain,
     }
 

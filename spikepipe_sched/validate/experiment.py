@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikepipe_sched.errors import InputError, require, require_one_of, require_whole
+from spikepipe_sched.layer import SPIKING
+from spikepipe_sched.lower.sites import read_outs
 from spikepipe_sched.validate.checkpoint import Store, identity
 from spikepipe_sched.validate.data import load_data
 from spikepipe_sched.validate.policies import POLICIES, policy_for
@@ -52,7 +54,7 @@ def run_validation(
     policy = setup.policy or problem.weights
     same = max(*delays.forward, *delays.backward) == 1  # every policy is plain training then
     arms = [(SYNCHRONOUS, WeightDelays.synchronous(delays.layers), "stash")] + ([] if same else [(DELAYED, delays, policy)])
-    common = identity(experiment.network, experiment.data, setup, experiment.bptt_steps)
+    common = identity(experiment)
     store = None if checkpoints is None else Store.open(checkpoints, common, resume=resume)
     runs: list[TrainedRun] = []
     tried: list[TrainedRun] = []
@@ -60,7 +62,8 @@ def run_validation(
     if setup.tune:
         part = replace(experiment, data=held_out(experiment.data))
         require(part.batches, f"validate: four fifths of the training data are fewer than the {part.batch} samples of an update; tune with a smaller batch")
-        part_store = store and replace(store, common=identity(part.network, part.data, setup, part.bptt_steps))
+        require(len(part.data.test), "validate: no class has three training samples, so that none can be held out for tuning; name the rate")
+        part_store = store and replace(store, common=identity(part))
         tried, interrupted = run_all(part, tuning_jobs(arms, setup.rate), store=part_store, workers=workers, observer=observer)
     tuning = chosen_rates(tried)
     if not interrupted:
@@ -83,7 +86,7 @@ def run_validation(
         runs=tuple(runs),
         tuning=tuning,
         verdict=verdict(runs, summary, setup.margin, same=same, missing=setup.seeds * len(arms) - len(runs)),
-        notes=notes(experiment, delays, tuning),
+        notes=(*departures(problem, experiment), *notes(experiment, delays, tuning)),
         interrupted=interrupted,
         device=device,
         version=__version__,
@@ -138,15 +141,41 @@ def prepare(
         fits,
         f"validate: data '{data.name}' have {_sample(data.shape, data.time_steps)}, network '{network.name}' takes {_sample(network.input_shape, network.time_steps)}",
     )
-    bptt_steps = problem.training.bptt_steps if problem.training is not None else None
-    experiment = Experiment(network=network, data=data, setup=setup, bptt_steps=bptt_steps, device=device)
+    bptt_steps, windows = (None, 1) if problem.training is None else (problem.training.bptt_steps, problem.training.windows)
+    experiment = Experiment(network=network, data=data, setup=setup, bptt_steps=bptt_steps, windows=windows, micro_batches=problem.micro_batches, device=device)
+    apart = problem.training is not None and problem.training.loss == "step" and windows > 1
+    require(
+        not apart or setup.loss == "step",
+        f"validate: in '{problem.name}' the error of a window waits for the outputs of its own steps alone (loss = step), the loss '{setup.loss}' "
+        "is of all steps: validate with the loss step, or lower the network with loss = sequence",
+    )
     policy_for(setup.policy or problem.weights, experiment.optimizer(setup.rate))
     classes = experiment.model().classes
     require(classes == data.classes, f"validate: network '{network.name}' has {classes} outputs, data '{data.name}' have {data.classes} classes")
     require(
         experiment.batches, f"validate: data '{data.name}' have {len(data.train)} training samples, fewer than the {batch} of an update; choose a smaller batch"
     )
+    length = experiment.updates
+    require(setup.warmup < length, f"validate: a warm-up of {setup.warmup} updates does not end within the {length} of a run; shorten it, or train for longer")
     return experiment
+
+
+def departures(problem: Problem, experiment: Experiment) -> tuple[str, ...]:
+    """In what the training is not that of the schedule, because its user asked for something else."""
+    found, network, setup = list[str](), experiment.network, experiment.setup
+    if problem.network is not None and learned(problem.network) != learned(network):
+        found.append(f"the network is not the one that was scheduled, '{problem.network.name}', though its layers have the same names")
+    batch = problem.samples_per_iteration and problem.samples_per_iteration * problem.micro_batches
+    if batch and setup.batch != batch:
+        found.append(f"an update takes {setup.batch} samples, the schedule's {batch}")
+    if POLICIES[setup.policy or "stash"].weights == "stash" and problem.weights == "latest" and problem.mode == "periodic":
+        found.append(f"the schedule was made for weights = latest: its memories need not hold the older weights that the policy {setup.policy} reads in B")
+    return tuple(found)
+
+
+def learned(network: Network) -> Network:
+    """A network without what does not change what it learns."""
+    return replace(network, name="network", summary="", source="", layers=tuple(replace(layer, spike_rate=None) for layer in network.layers))
 
 
 def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningPoint]) -> tuple[str, ...]:
@@ -158,12 +187,17 @@ def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningP
     together = policy.load().iterations_per_update(delays)
     if together > 1:
         found.append(f"the policy averages {together} iterations into an update, so the delayed arm makes fewer updates on the same samples")
+    late = max(*delays.forward, *delays.backward) - 1
+    if 4 * late > experiment.updates:
+        found.append(f"the first {late} of {experiment.updates} iterations fill the pipeline, and find fresher weights than the others: train for longer")
     left = len(data.train) % experiment.batch
     if left:
         found.append(f"of every epoch's {len(data.train)} samples the last {left}, too few for an update, are left out; each epoch shuffles anew")
     if data.coding != network.coding:
         words = {"spikes": "spikes", "direct": "real values"}
         found.append(f"the data bring {words[data.coding]}, while the network was scheduled for {words[network.coding]}: its first layer costs otherwise")
+    if experiment.setup.loss == "membrane" and experiment.windows > 1 and any(network.layer(name).neuron in SPIKING for name in read_outs(network)):
+        found.append(f"the loss reads the output's potentials of all {experiment.windows} windows, while the schedule moves only their spikes between tasks")
     for arm in dict.fromkeys(point.arm for point in tuning):
         rates = [point for point in tuning if point.arm == arm]
         if rates[0].chosen or rates[-1].chosen:
@@ -172,8 +206,7 @@ def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningP
 
 
 def _same_layers(network: Network, delays: WeightDelays) -> None:
-    trained = {layer.name for layer in network.layers if layer.trainable}
-    scheduled = set(delays.layers)
+    trained, scheduled = set(network.parameters()), set(delays.layers)
     if trained != scheduled:
         only = [
             f"only {what} has {', '.join(map(repr, sorted(names)))}"

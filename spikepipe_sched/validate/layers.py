@@ -84,7 +84,10 @@ class Run:
         if windows == micro_batches == 1:
             return self._normalised(layer, currents)
         samples, over = divmod(currents.shape[1], micro_batches)
-        require(samples and not over, f"layer '{layer.name}': {currents.shape[1]} samples make no {micro_batches} equal micro-batches to normalise; choose a multiple")
+        require(
+            samples and not over,
+            f"layer '{layer.name}': {currents.shape[1]} samples make no {micro_batches} equal micro-batches to normalise; choose a multiple",
+        )
         steps = [window.steps for window in cut_time(len(currents), windows)]
         parts = [torch.cat([self._normalised(layer, window) for window in part.split(steps)]) for part in currents.split(samples, 1)]
         return torch.cat(parts, 1)

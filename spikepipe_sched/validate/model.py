@@ -139,7 +139,9 @@ class Model:
 
     def _run(self, inputs: Tensor, weights: Weights, backward: Weights | None, *, training: bool) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Name, outputs and potentials of one layer after the other."""
-        run = Run(neurons=self.neurons, weights=weights, backward=backward, statistics=self.statistics, groups=self._groups if training else (1, 1), training=training)
+        run = Run(
+            neurons=self.neurons, weights=weights, backward=backward, statistics=self.statistics, groups=self._groups if training else (1, 1), training=training
+        )
         values = {INPUT: self._checked(inputs)}
         for i, part in enumerate(self._parts):
             if is_loop(part):

@@ -42,12 +42,14 @@ _TRAIN, _TEST = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Experiment:
-    """What all runs have in common; ``setup`` names batch, coding and policy."""
+    """What all runs have in common; ``setup`` names batch, coding and policy; ``windows`` and ``micro_batches`` are the schedule's."""
 
     network: Network
     data: DataSet
     setup: ValidationSetup
     bptt_steps: int | None = None
+    windows: int = 1
+    micro_batches: int = 1
     device: str = "cpu"
 
     @property
@@ -72,7 +74,7 @@ class Experiment:
         neurons = NeuronSettings(
             decay=setup.decay, threshold=setup.threshold, reset=setup.reset, surrogate=setup.surrogate, surrogate_width=setup.surrogate_width
         )
-        return Model(self.network, neurons, bptt_steps=self.bptt_steps, device=self.device)
+        return Model(self.network, neurons, bptt_steps=self.bptt_steps, windows=self.windows, micro_batches=self.micro_batches, device=self.device)
 
     def optimizer(self, rate: float) -> OptimizerSettings:
         """The optimizer at a learning rate."""

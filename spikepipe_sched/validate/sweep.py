@@ -86,7 +86,7 @@ def sweep_delays(
     require(not setup.tune, "sweep: all profiles are trained at one rate; tune it by a validation, then name it")
     require(checkpoints is not None or not resume, "sweep: to resume, name the folder of the checkpoints")
     experiment = prepare(result.problem, delays_of(result, setup.policy), data=data, data_path=data_path, network=network, setup=setup, device=device)
-    common = identity(experiment.network, experiment.data, experiment.setup, experiment.bptt_steps)
+    common = identity(experiment)
     store = None if checkpoints is None else Store.open(checkpoints, common, resume=resume)
     return _Sweep(experiment, store, workers, observer).run(steps, single_layers=single_layers)
 

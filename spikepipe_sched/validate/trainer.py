@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -94,7 +95,9 @@ class Trainer:
             "synchronous": synchronous,
         }
         self._per_update = kind.iterations_per_update(delays)
-        self._optimizer = Optimizer(model.initial(seed), optimizer, max(1, updates // self._per_update))
+        # The rate goes through its schedule over the same samples, however many make an update.
+        paced = replace(optimizer, warmup=optimizer.warmup // self._per_update)
+        self._optimizer = Optimizer(model.initial(seed), paced, max(1, updates // self._per_update))
         self._policy = kind(delays, self._optimizer, synchronous=synchronous)
         self._iterations = 0
         self._sum: Weights | None = None

@@ -44,14 +44,14 @@ def run_all(
     InputError
         If a network cannot be trained so, or a checkpoint cannot be used.
     SpikepipeError
-        If a worker was killed.
+        If a worker was killed, or memory ran out.
     """
     if workers > 1 and len(jobs) > 1:
         return _side_by_side(experiment, jobs, store, min(workers, len(jobs)), observer)
     ended: list[TrainedRun] = []
     try:
         for i, job in enumerate(jobs):
-            ended.append(train(experiment, job, store=store, report=observer, place=(i, len(jobs))))
+            ended.append(_trained(experiment, job, store, observer, (i, len(jobs))))
     except KeyboardInterrupt:
         return ended, True
     return ended, False
@@ -138,4 +138,14 @@ def _end_with_parent() -> None:
 
 
 def _work(job: Job, place: tuple[int, int]) -> TrainedRun:
-    return train(_HERE.experiment, job, store=_HERE.store, report=_HERE.report, place=place)
+    return _trained(_HERE.experiment, job, _HERE.store, _HERE.report, place)
+
+
+def _trained(experiment: Experiment, job: Job, store: Store | None, report: Report | None, place: tuple[int, int]) -> TrainedRun:
+    """The run; out of memory, which each of PyTorch's allocators says in its own way, it ends with one error."""
+    try:
+        return train(experiment, job, store=store, report=report, place=place)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise SpikepipeError(f"out of memory in the run '{job.label}'; use fewer workers, a smaller batch or a smaller network") from None

@@ -189,6 +189,7 @@ def test_an_interrupted_sweep_is_code_130_and_says_how_to_go_on(run: Run, small:
         (("--staleness", "2"), "--staleness and --sweep-layers can only go with --sweep-delays"),
         (("--sweep-layers",), "--staleness and --sweep-layers can only go with --sweep-delays"),
         (("--sweep-delays", "--staleness", "2,x"), "--staleness takes whole numbers of at least 1, separated by commas, not '2,x'"),
+        (("--sweep-delays", "--staleness", ""), "--staleness takes whole numbers of at least 1, separated by commas, not ''"),
         (("--sweep-delays", "--seeds", 1), "an interval needs at least 2 seeds"),
         (("--sweep-delays", "--fail-on-degraded"), "--fail-on-degraded needs a verdict on one schedule"),
     ],

@@ -149,6 +149,8 @@ def test_options_reach_the_training(run, schedule, monkeypatch):
     [
         (("--data", "digit"), "no data set is called 'digit'; did you mean 'digits'"),
         (("--data", "digits", "--margin", "0"), "margin must be above 0"),
+        (("--data", "digits", "--seeds", "1000000000"), "seeds must be at most 10000, got 1000000000"),
+        (("--data", "digits", "--threshold", "1e300"), "threshold must be between 1e-9 and 1e9, got 1e+300"),
         (("--data", "digits", "--policy", "fresh"), "policy must be one of stash"),
         (("--data", "digits", "--resume"), "name the folder of the checkpoints"),
         (("--data", "digits", "--network", "digits_mlp"), "network 'digits_mlp' is not the one that was scheduled"),
@@ -161,6 +163,26 @@ def test_bad_input_is_one_line_and_code_2(run, schedule, arguments, message):
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-o", "schedule.json"), ("--html", "schedule.json"), ("-o", "v.json", "--html", "./v.json"), ("-o", "v.checkpoints"), ("-o", "v", "--checkpoints", "v")],
+)
+def test_no_path_has_two_meanings(run, schedule, options, monkeypatch):
+    monkeypatch.chdir(schedule.parent)
+    before = schedule.read_bytes()
+    done = run("validate", "schedule.json", "--data", "digits", *options)
+    assert (done.code, done.err) == (2, "error: schedule file, --output, --html and --checkpoints must all be different; name another path\n")
+    assert schedule.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a file that is a device")
+def test_no_checkpoints_are_made_beside_a_device(run, schedule, monkeypatch):
+    heard = {}
+    monkeypatch.setattr("spikepipe_sched.validate.experiment.run_validation", lambda _, **options: heard.update(options) or made())
+    assert run("validate", schedule, "--data", "digits", "-o", os.devnull).code == 0
+    assert heard["checkpoints"] is None
 
 
 def test_a_file_without_a_schedule_is_refused(run, schedule, tmp_path):

@@ -114,4 +114,6 @@ def needs(network: Network, setup: TrainingSetup) -> dict[Event, set[Event]]:
             waits["e", name, t] = error
             if name in parameters and layer.trainable:
                 waits["w", name, t] = {("e", name, t)} | {("f", p.name, s) for p, s in readings(network, layer, t)}
+                if layer.recurrence != "none" and t:
+                    waits["w", name, t].add(("f", name, t - 1))
     return waits

@@ -41,11 +41,14 @@ class Oracle:
         *,
         statistics: Weights | None = None,
         bptt_steps: int | None = None,
+        windows: int = 1,
+        micro_batches: int = 1,
         stepwise: Collection[str] = (),
     ) -> None:
         self.network, self.settings, self.inputs, self.statistics = network, settings, inputs, statistics
         self.weights, self.backward = weights, weights if backward is None else backward
         self.bptt_steps, self.stepwise = bptt_steps, stepwise
+        self.windows, self.micro_batches = windows, micro_batches
         self.shapes = network.shapes()
         self.fired = cache(self._fired)
         self.currents = cache(self._currents)
@@ -64,10 +67,12 @@ class Oracle:
 
     def starts(self, layer: Layer, t: int) -> bool:
         """Whether step t begins a segment of truncated back-propagation."""
-        if self.bptt_steps is None:
-            return False
-        length = Fraction(self.steps(layer.name) * self.bptt_steps, self.network.time_steps)
-        return t // length != (t - 1) // length
+        length = self.segment(layer)
+        return length is not None and t // length != (t - 1) // length
+
+    def segment(self, layer: Layer) -> Fraction | None:
+        """Length of a segment of truncated back-propagation, in steps of the layer."""
+        return None if self.bptt_steps is None else Fraction(self.steps(layer.name) * self.bptt_steps, self.network.time_steps)
 
     def read(self, layer: Layer, name: str, t: int) -> Tensor:
         own, theirs = self.steps(layer.name), self.steps(name)
@@ -131,15 +136,23 @@ class Oracle:
         if layer.norm == "none":
             return self.currents(name, t)
         image = layer.kind == "conv2d"
-        every = self.currents(name, t) if name in self.stepwise else torch.cat([self.currents(name, s) for s in range(self.steps(name))])
-        over = (0, 2, 3) if image else tuple(range(every.ndim - 1))
-        mean, variance = every.mean(over), every.var(over, correction=0)
-        if self.statistics is not None:
-            mean, variance = self.statistics[name]["mean"], self.statistics[name]["variance"]
-        mean, variance, *rest = ((v[:, None, None] if image else v) for v in (mean, variance, mine["scale"], mine["shift"], other["scale"]))
-        scale, shift, backward = rest
-        centred = (self.currents(name, t) - mean) / (variance + 1e-5).sqrt()
-        return two_versions(torch.mul, centred, scale, backward) + shift
+        together = [s for s in range(self.steps(name)) if (s == t if name in self.stepwise else self.window(layer, s) == self.window(layer, t))]
+        scale, shift, backward = ((v[:, None, None] if image else v) for v in (mine["scale"], mine["shift"], other["scale"]))
+        parts = list[Tensor]()
+        for part in range(self.micro_batches):
+            every = torch.cat([self.currents(name, s).unflatten(0, (self.micro_batches, -1))[part] for s in together])
+            over = (0, 2, 3) if image else tuple(range(every.ndim - 1))
+            mean, variance = every.mean(over), every.var(over, correction=0)
+            if self.statistics is not None:
+                mean, variance = self.statistics[name]["mean"], self.statistics[name]["variance"]
+            mean, variance = ((v[:, None, None] if image else v) for v in (mean, variance))
+            centred = (self.currents(name, t).unflatten(0, (self.micro_batches, -1))[part] - mean) / (variance + 1e-5).sqrt()
+            parts.append(two_versions(torch.mul, centred, scale, backward) + shift)
+        return torch.cat(parts)
+
+    def window(self, layer: Layer, t: int) -> int:
+        """The last window that begins at step t or before."""
+        return max(w for w in range(self.windows) if w * self.steps(layer.name) // self.windows <= t)
 
     def _fired(self, name: str, t: int) -> tuple[Tensor, Tensor]:
         layer, settings = self.network.layer(name), self.settings
@@ -147,8 +160,8 @@ class Oracle:
             last = self.steps(name) if layer.neuron == "psn" else t + 1  # the causal ones may stand in a loop
             parameters = {key: values[..., :last] for key, values in self.weights.get(name, {}).items() if key in ("temporal", "offset")}
             backward = self.backward.get(name, {}).get("temporal", torch.zeros(0))
-            currents = torch.stack([self.normalised(name, s).detach() if self.starts_between(layer, s, t) else self.normalised(name, s) for s in range(last)])
-            spikes, potentials = parallel_sums(currents, layer.neuron, settings, parameters, backward)
+            currents = torch.stack([self.normalised(name, s) for s in range(last)])
+            spikes, potentials = parallel_sums(currents, layer.neuron, settings, parameters, backward, self.segment(layer))
             return spikes[t], potentials[t]
         potential = self.normalised(name, t)
         if layer.stateful and t > 0:
@@ -163,9 +176,6 @@ class Oracle:
             return spiking(potential, settings), potential
         outputs = potential.relu() if layer.neuron == "relu" else potential
         return outputs, outputs
-
-    def starts_between(self, layer: Layer, first: int, last: int) -> bool:
-        return any(self.starts(layer, t) for t in range(first + 1, last + 1))
 
     def membrane(self, layer: Layer, t: int) -> Tensor:
         outputs, potential = self.fired(layer.name, t)

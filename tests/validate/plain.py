@@ -49,9 +49,11 @@ class Spike(torch.autograd.Function):
 class Plain(nn.Module):
     """A network of linear layers, convolutions, pools and sums, all time steps of a layer one after the other."""
 
-    def __init__(self, network: Network, neurons: Neurons, weights: Mapping[str, Mapping[str, Any]], *, bptt_steps: int | None = None) -> None:
+    def __init__(
+        self, network: Network, neurons: Neurons, weights: Mapping[str, Mapping[str, Any]], *, bptt_steps: int | None = None, groups: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__()
-        self.network, self.neurons, self.bptt_steps = network, neurons, bptt_steps
+        self.network, self.neurons, self.bptt_steps, self.groups = network, neurons, bptt_steps, groups
         self.learned = nn.ModuleDict(
             {
                 layer: nn.ParameterDict({name: nn.Parameter(torch.tensor(np.asarray(v), dtype=torch.float64)) for name, v in values.items()})
@@ -63,11 +65,11 @@ class Plain(nn.Module):
         """Outputs (T, n, classes) of the last layer."""
         values = {INPUT: inputs}
         for layer in self.network.layers:
-            before = [self.seen(values[name], layer) for name in layer.inputs]
+            before = [self.late(self.seen(values[name], layer), layer) if name in layer.feedback else self.seen(values[name], layer) for name in layer.inputs]
             weights = {name: value for key, value in self.named_parameters() if (name := key.removeprefix(f"learned.{layer.name}.")) != key}
             currents = torch.stack([self.synapses(layer, [x[t] for x in before], weights) for t in range(len(before[0]))])
-            if layer.norm == "batch":  # over all steps and samples
-                currents = functional.batch_norm(currents.flatten(0, 1), None, None, weights["scale"], weights["shift"], training=True).view_as(currents)
+            if layer.norm == "batch":
+                currents = self.normalise(currents, weights)
             values[layer.name] = self.fire(layer, currents, weights)
         return values[self.network.layers[-1].name]
 
@@ -76,6 +78,23 @@ class Plain(nn.Module):
         steps = len(values) if layer.kind in POOLS | RESHAPES else self.network.steps(layer)
         fine = math.lcm(steps, len(values))
         return values.repeat_interleave(fine // len(values), 0).unflatten(0, (steps, -1)).mean(1)
+
+    def late(self, values: Tensor, layer: Layer) -> Tensor:
+        """The step before."""
+        steps = [torch.zeros_like(values[0]), *values[:-1]]
+        length = len(values) if self.bptt_steps is None else self.bptt_steps * len(values) // self.network.time_steps
+        return torch.stack([step.detach() if t % length == 0 else step for t, step in enumerate(steps)])
+
+    def normalise(self, currents: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """By each window of each micro-batch: step t of T lies in window ceil((t + 1) windows / T) - 1."""
+        (windows, micro_batches), outputs = self.groups, torch.empty_like(currents)
+        window = np.array([math.ceil((t + 1) * windows / len(currents)) - 1 for t in range(len(currents))])
+        for steps in (np.flatnonzero(window == w) for w in range(windows)):
+            for samples in np.array_split(np.arange(currents.shape[1]), micro_batches) if len(steps) else ():
+                group = currents[steps][:, samples]
+                rows = functional.batch_norm(group.flatten(0, 1), None, None, weights["scale"], weights["shift"], training=True)
+                outputs[np.ix_(steps, samples)] = rows.view_as(group)
+        return outputs
 
     def synapses(self, layer: Layer, inputs: list[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         """One step of a layer's synapses, or of a layer that has none."""
@@ -129,14 +148,20 @@ class Plain(nn.Module):
         lags = steps[:, None] - steps
         integrate = (self.neurons.decay**lags).tril()
         reset = self.neurons.threshold * integrate.tril(-1)
+        segment = steps // (len(currents) if self.bptt_steps is None else self.bptt_steps)
+        same = segment[:, None] == segment
+
+        def product(matrix: Tensor, values: Tensor) -> Tensor:
+            return (matrix * same) @ values + (matrix * ~same) @ values.detach()
+
         match layer.neuron:
             case "psu":
-                return integrate @ currents - reset @ torch.sigmoid(integrate @ currents)
+                return product(integrate, currents) - product(reset, torch.sigmoid(product(integrate, currents)))
             case "rpsu":
-                return integrate @ currents - reset @ torch.sigmoid(weights["temporal"].tril() @ currents + weights["offset"][:, None])
+                return product(integrate, currents) - product(reset, torch.sigmoid(product(weights["temporal"].tril(), currents) + weights["offset"][:, None]))
             case "ipsu":
-                return (weights["temporal"].tril() - reset) @ currents + weights["offset"][:, None]
-        return weights["temporal"] @ currents + weights["offset"][:, None]
+                return product(weights["temporal"].tril() - reset, currents) + weights["offset"][:, None]
+        return product(weights["temporal"], currents) + weights["offset"][:, None]
 
     def spike(self, potentials: Tensor) -> Tensor:
         """Zeros and ones."""

@@ -272,10 +272,8 @@ def sigmoid_slope(argument: Array) -> Array:
 
 
 def over_time_gradient(layer: Layer, errors: Array, slopes: Array | None, temporal: Array | None, neurons: Neurons) -> tuple[Array, Array]:
-    """Gradients of the currents, and of what the learned product puts out; of steps to the end of the sequence."""
-    first = 0 if temporal is None else len(temporal) - len(errors)
-    own = None if temporal is None else temporal[first:, first:]
-    direct, inner, reset = _products(layer, len(errors), own, neurons)
+    """Gradients of the currents, and of what the learned product puts out; ``temporal`` of the steps of ``errors`` alone."""
+    direct, inner, reset = _products(layer, len(errors), temporal, neurons)
     if inner is None:
         return np.tensordot(direct.T, errors, axes=1), errors
     assert slopes is not None

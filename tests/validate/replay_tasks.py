@@ -128,9 +128,12 @@ class Arithmetic:
         length = self.setup.bptt_steps
         return 0 if length is None else self.steps(layer, window).start * self.network.time_steps // (self.network.steps(layer) * length)
 
-    def meeting(self, ours: Layer, window: int, theirs: Layer) -> dict[int, Array]:
-        """Windows of another layer that last at the same time as ours, and the share (our steps, their steps) that each of their steps has in ours."""
-        shares = overlap(self.network.steps(ours), self.network.steps(theirs))[self.steps(ours, window)]
+    def meeting(self, ours: Layer, window: int, theirs: Layer, *, late: bool) -> dict[int, Array]:
+        """Windows of another layer that ours reads, and the share (our steps, their steps) that each of their steps has in ours; ``late``: in our step before."""
+        shares = overlap(self.network.steps(ours), self.network.steps(theirs))
+        if late:
+            shares = np.concatenate([np.zeros_like(shares[:1]), shares[:-1]])
+        shares = shares[self.steps(ours, window)]
         found = {w: shares[:, self.steps(theirs, w)] for w in self.windows(theirs)}
         return {w: share for w, share in found.items() if share.any()}
 
@@ -144,12 +147,11 @@ class Arithmetic:
             if source == INPUT:
                 shares = overlap(self.network.steps(layer), self.network.time_steps)[self.steps(layer, window)]
                 found.append(np.tensordot(shares, self._shown(name, batch.inputs), axes=1))
-            elif name not in layer.feedback:
-                parts = [(share, inbox[f"{self.moved(name)}.out[{w}]"]) for w, share in self.meeting(layer, window, self.network.layer(source)).items()]
-                found.append(np.sum([np.tensordot(share, x.reshape(*x.shape[:2], *shape), axes=1) for share, x in parts], axis=0))
-            else:  # windows of one step
-                nothing = np.zeros((1, len(batch.labels), *shape))
-                found.append(inbox[f"{self.moved(name)}.out[{window - 1}]"].reshape(nothing.shape) if window else nothing)
+            else:
+                meeting, rows = self.meeting(layer, window, self.network.layer(source), late=name in layer.feedback), self.steps(layer, window)
+                parts = [(share, inbox[f"{self.moved(name)}.out[{w}]"]) for w, share in meeting.items()]
+                nothing = np.zeros((rows.stop - rows.start, len(batch.labels), *shape))
+                found.append(np.sum([nothing, *(np.tensordot(share, x.reshape(*x.shape[:2], *shape), axes=1) for share, x in parts)], axis=0))
         return found
 
     def _shown(self, name: str, x: Array) -> Array:
@@ -220,11 +222,10 @@ class Arithmetic:
         views = [name, *(behind.name for behind in self.views(name))]
         gradients = {key: np.zeros((steps.stop - steps.start, samples, *self.shapes[key])) for key in views}
         for reader, key in self.readers(set(views)):
-            meeting = {w: self.meeting(reader, w, layer).get(window) for w in self.windows(reader)}
-            if key in reader.feedback:
-                meeting = {self.after(layer, window): np.eye(1)}
-            for w, share in meeting.items():
-                if w is not None and share is not None:
+            late = key in reader.feedback
+            for w in self.windows(reader):
+                share = self.meeting(reader, w, layer, late=late).get(window)
+                if share is not None and not (late and self._segment(reader, w) != self._segment(layer, window)):
                     came = self._returned(reader, key, w, inbox) if given is None else given
                     gradients[key] += np.tensordot(share.T, came.reshape(-1, samples, *self.shapes[key]), axes=1)
         for key in self._outputs(views):
@@ -291,16 +292,20 @@ class Arithmetic:
 
     def earlier_error(self, layer: Layer, window: int, inbox: Inbox) -> dict[str, Any]:
         """E of a parallel neuron from its potentials back to its currents: `products`, mirrored."""
-        name, rows = layer.name, self.steps(layer, window)
-        error, _ = self._to_currents(layer, 0 if layer.neuron == "psn" else window, inbox, self._temporal(layer, inbox).get("temporal"))
-        # What comes back begins at the first step of the windows that were read.
-        error = error[rows] if layer.neuron == "psn" else error[: rows.stop - rows.start]
+        name = layer.name
+        error, _ = self._to_currents(layer, window, inbox, self._temporal(layer, inbox).get("temporal"))
         return self._synapse_error(layer, window, error, inbox[f"{name}.norm_stash[{window}]"] if layer.norm != "none" else {}, inbox)
 
-    def _to_currents(self, layer: Layer, first: int, inbox: Inbox, temporal: Array | None) -> tuple[Array, Array]:
-        read = [inbox[f"{layer.name}.neuron_error[{w}]"] for w in self.windows(layer) if w >= first]
+    def _to_currents(self, layer: Layer, window: int, inbox: Inbox, temporal: Array | None) -> tuple[Array, Array]:
+        """`over_time_gradient` at the steps of a window, from the errors of its segment: of the window and those behind it, of a `psn` of all."""
+        together = [w for w in self.windows(layer) if self._segment(layer, w) == self._segment(layer, window) and (w >= window or layer.neuron == "psn")]
+        read, rows = [inbox[f"{layer.name}.neuron_error[{w}]"] for w in together], self.steps(layer, window)
+        steps = slice(self.steps(layer, together[0]).start, self.steps(layer, together[-1]).stop)
         slopes = np.concatenate([part["slope"] for part in read]) if "slope" in read[0] else None
-        return over_time_gradient(layer, np.concatenate([part["error"] for part in read]), slopes, temporal, self.neurons)
+        own = None if temporal is None else temporal[steps, steps]
+        found = over_time_gradient(layer, np.concatenate([part["error"] for part in read]), slopes, own, self.neurons)
+        mine = slice(rows.start - steps.start, rows.stop - steps.start)
+        return found[0][mine], found[1][mine]
 
     def input_error(self, layer: Layer, window: int, inbox: Inbox, batch: Batch) -> dict[str, Any]:
         """B, and the E of the producer that rides on it."""
@@ -320,8 +325,8 @@ class Arithmetic:
         found = weight_gradient(layer, x, error, shapes["weight"])
         if layer.recurrence != "none":
             before = self.before(layer, window)
-            first = np.zeros_like(error[0]) if before is None else inbox[f"{name}.last[{before}]"]
-            read, size = np.concatenate([first[None], inbox[f"{name}.out[{window}]"][:-1]]), error.shape[-1]
+            first = np.zeros_like(error[:1]) if before is None else inbox[f"{name}.last[{before}]"][None]
+            read, size = first if len(error) == 1 else np.concatenate([first, inbox[f"{name}.out[{window}]"][:-1]]), error.shape[-1]
             found["recurrent"] = error.reshape(-1, size).T @ read.reshape(-1, size) if layer.recurrence == "full" else (error * read).sum(axis=(0, 1))
         if layer.norm != "none":
             found |= inbox[f"{name}.norm_gradient[{window}]"]
@@ -332,7 +337,6 @@ class Arithmetic:
         name, total, rows = layer.name, self.network.steps(layer), self.steps(layer, window)
         if layer.neuron == "rpsu":  # the sigmoid's errors come from the steps after it
             _, error = self._to_currents(layer, window, inbox, np.zeros((total, total)))
-            error = error[: rows.stop - rows.start]
         else:
             error = inbox[f"{name}.neuron_error[{window}]"]["error"]
         currents = self._seen(layer, window, inbox)

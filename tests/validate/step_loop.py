@@ -8,7 +8,8 @@ backward is ``x W`` in value, with derivative W' towards x and x towards W, in t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -71,23 +72,35 @@ def step_loop(
     return torch.stack(outputs), torch.stack(potentials)
 
 
-def parallel_sums(currents: Tensor, kind: NeuronKind, settings: NeuronSettings, parameters: Mapping[str, Tensor], backward: Tensor) -> tuple[Tensor, Tensor]:
+def parallel_sums(
+    currents: Tensor,
+    kind: NeuronKind,
+    settings: NeuronSettings,
+    parameters: Mapping[str, Tensor],
+    backward: Tensor,
+    truncate: int | Fraction | None = None,
+) -> tuple[Tensor, Tensor]:
     """Spikes and potentials of a parallel neuron, one sum over the steps after the other."""
     steps = range(len(currents))
     decay, threshold = settings.decay, settings.threshold
-    integrated = [sum((decay ** (t - j) * currents[j] for j in range(t + 1)), torch.zeros_like(currents[0])) for t in steps]
+
+    def seen(t: int, values: Sequence[Tensor], j: int) -> Tensor:
+        """What step t reads of step j."""
+        return values[j] if truncate is None or t // truncate == j // truncate else values[j].detach()
+
+    integrated = [sum((decay ** (t - j) * seen(t, currents.unbind(), j) for j in range(t + 1)), torch.zeros_like(currents[0])) for t in steps]
 
     def learned(t: int, last: int) -> Tensor:
-        terms = (two_versions(currents[j], parameters["temporal"][t, j], backward[t, j], "n...,->n...") for j in range(last + 1))
+        terms = (two_versions(seen(t, currents.unbind(), j), parameters["temporal"][t, j], backward[t, j], "n...,->n...") for j in range(last + 1))
         return sum(terms, parameters["offset"][t].expand_as(currents[0]))
 
-    def reset(t: int, estimate: list[Tensor]) -> Tensor:
-        return sum((threshold * decay ** (t - j) * estimate[j] for j in range(t)), torch.zeros_like(currents[0]))
+    def reset(t: int, estimate: Sequence[Tensor]) -> Tensor:
+        return sum((threshold * decay ** (t - j) * seen(t, estimate, j) for j in range(t)), torch.zeros_like(currents[0]))
 
     if kind == "psu":
         potentials = [integrated[t] - reset(t, [value.sigmoid() for value in integrated]) for t in steps]
     elif kind == "ipsu":
-        potentials = [learned(t, t) - reset(t, list(currents)) for t in steps]
+        potentials = [learned(t, t) - reset(t, currents.unbind()) for t in steps]
     elif kind == "rpsu":
         potentials = [integrated[t] - reset(t, [learned(j, j).sigmoid() for j in steps]) for t in steps]
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,8 @@ import torch
 
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.validate import validate
-from spikepipe_sched.validate.checkpoint import FORMAT
+from spikepipe_sched.validate.checkpoint import FORMAT, identity
+from spikepipe_sched.validate.run import Experiment
 from spikepipe_sched.validation import Validation
 from tests.validate.small import QUICK, asked, delayed_result, small_data, small_network
 
@@ -143,10 +145,47 @@ def test_checkpoints_of_another_experiment_are_refused_by_name(tmp_path, changed
         run(tmp_path, resume=True, **changed)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_windows_and_micro_batches_tell_runs_apart_where_something_is_normalised(norm):
+    network = small_network()
+    network = replace(network, layers=tuple(replace(layer, norm=norm) for layer in network.layers))
+    experiment = Experiment(network=network, data=small_data(), setup=QUICK)
+    assert identity(experiment) == identity(replace(experiment))
+    for other in (replace(experiment, windows=3), replace(experiment, micro_batches=2)):
+        assert (identity(experiment) == identity(other)) == (norm == "none")
+
+
 def test_checkpoints_of_another_policy_are_refused_where_it_matters(tmp_path):
     run(tmp_path)
     with pytest.raises(InputError, match=r"delayed-seed0.pt: is of a run with another policy \(stash there, spectrain now\)"):
         run(tmp_path, resume=True, setup=replace(QUICK, policy="spectrain"))
+
+
+def test_checkpoints_of_another_device_or_torch_are_refused(tmp_path, monkeypatch):
+    run(tmp_path)
+    with pytest.raises(InputError, match=r"another device \(cpu there, cpu:0 now\)"):
+        run(tmp_path, resume=True, device="cpu:0")
+    monkeypatch.setattr("torch.__version__", "0.4")
+    with pytest.raises(InputError, match=r"another torch version \(2.* there, 0.4 now\)"):
+        run(tmp_path, resume=True)
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_first_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # a superuser may write anywhere
+    with pytest.raises(InputError, match="the folder for checkpoints cannot be written to"):
+        run(tmp_path, observer=lambda _: pytest.fail("it trains"))
+
+
+def test_one_flipped_bit_in_weights_or_curves_is_noticed(tmp_path):
+    run(tmp_path, setup=replace(QUICK, seeds=1))
+    path = tmp_path / "synchronous-seed0.pt"
+    whole, content = path.read_bytes(), torch.load(path, weights_only=True)
+    for kept in (content["weights"]["l1"]["weight"].numpy().tobytes(), struct.pack(">d", content["course"]["losses"][-1])):
+        damaged = bytearray(whole)
+        damaged[whole.index(kept) + 3] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="is damaged"):
+            run(tmp_path, setup=replace(QUICK, seeds=1), resume=True)
 
 
 def test_checkpoints_are_not_mixed_up_unless_one_asks_to_resume(tmp_path):

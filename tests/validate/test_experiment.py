@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import spikepipe_sched
+from spikepipe_sched import Layer, Problem, lower, solve
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.result import Result, conclude
+from spikepipe_sched.training import TrainingSetup
 from spikepipe_sched.validate import ValidationSetup, validate
 from spikepipe_sched.validate import run as run_module
-from spikepipe_sched.validate.experiment import notes
+from spikepipe_sched.validate.experiment import notes, prepare
 from spikepipe_sched.validate.neurons import NeuronSettings
 from spikepipe_sched.validate.optimise import OptimizerSettings
 from spikepipe_sched.validate.policies import POLICIES
@@ -21,7 +23,7 @@ from spikepipe_sched.validate.trainer import Trainer
 from spikepipe_sched.validate.workers import run_all
 from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, TuningPoint, Validation
 from spikepipe_sched.versions import WeightDelays
-from tests.helpers import HAND, hand_result, training_problem
+from tests.helpers import HAND, hand_result, platform, training_problem
 from tests.validate.small import QUICK, asked, delayed_result, holding, small_data, small_network
 
 
@@ -84,7 +86,7 @@ def test_figures_add_up():
     )
     assert (found.data.train_samples, found.data.test_samples, found.data.chance) == (35, 30, 1 / 3)
     assert (found.setup.policy, found.setup.batch) == ("stash", 8)
-    assert found.notes == ("of every epoch's 35 samples the last 3, too few for an update, are left out; each epoch shuffles anew",)
+    assert found.notes[1:] == ("of every epoch's 35 samples the last 3, too few for an update, are left out; each epoch shuffles anew",)
 
 
 def test_the_accuracy_is_that_of_the_trained_weights():
@@ -146,7 +148,7 @@ def test_every_policy_can_be_validated_at_its_delays():
 
 
 def test_a_run_that_diverges_stops_and_says_so():
-    found = run(setup=replace(QUICK, optimizer="sgd", rate=3e38))
+    found = run(setup=replace(QUICK, optimizer="sgd", rate=1e9, loss="count-mse"))
     assert all(one.diverged_epoch == 1 and one.losses == () and len(one.accuracies) == 1 for one in found.runs)
     assert found.verdict.outcome == "inconclusive"
     assert "2 of 2 runs diverged without any delays" in found.verdict.reason
@@ -225,6 +227,20 @@ def test_the_network_of_the_schedule_is_trained_unless_another_is_named():
         run(network=None)
 
 
+def test_neurons_that_learn_without_synapses_are_layers_with_delays_too():
+    """The T x T weights of a PSN that is a layer of its own are updated like any others."""
+    layers = (
+        Layer(name="fc", kind="linear", inputs=("input",), out_features=8, bias=True),
+        Layer(name="psn", kind="neuron", inputs=("fc",), neuron="psn"),
+        Layer(name="out", kind="linear", inputs=("psn",), out_features=3, neuron="li", bias=True),
+    )
+    network = small_network(layers=layers)
+    graph = lower(network, TrainingSetup(batch=8), platform())
+    found = run(solve(Problem.from_graph(graph, platform()), "stages"), network=None)
+    assert found.delays.layers == ("fc", "psn", "out")
+    assert not found.same
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -235,6 +251,7 @@ def test_the_network_of_the_schedule_is_trained_unless_another_is_named():
         ),
         ({"data": replace(small_data(), classes=4)}, "network 'small' has 3 outputs, data 'points' have 4 classes"),
         ({"setup": replace(QUICK, batch=64)}, "35 training samples, fewer than the 64 of an update; choose a smaller batch"),
+        ({"setup": replace(QUICK, warmup=8)}, "a warm-up of 8 updates does not end within the 8 of a run"),
         ({"device": "warp"}, "PyTorch cannot compute on 'warp'"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"resume": True}, "name the folder of the checkpoints"),
@@ -259,7 +276,7 @@ def test_the_data_bring_what_the_network_was_scheduled_for_or_a_note_says_so():
 
 
 def test_notes_say_when_updates_are_fewer_and_when_the_best_rate_may_lie_beyond_the_grid():
-    experiment = run_module.Experiment(network=small_network(), data=small_data(train=32), setup=replace(QUICK, policy="2bw"))
+    experiment = run_module.Experiment(network=small_network(), data=small_data(train=32), setup=replace(QUICK, epochs=3, policy="2bw"))
     points = [
         TuningPoint(arm=arm, rate=rate, accuracies=(0.5,), diverged=0, chosen=rate == best)
         for arm, best in ((SYNCHRONOUS, 0.2), (DELAYED, 0.1))
@@ -269,6 +286,63 @@ def test_notes_say_when_updates_are_fewer_and_when_the_best_rate_may_lie_beyond_
     assert described.startswith("policy 2bw: two versions")
     assert fewer == "the policy averages 3 iterations into an update, so the delayed arm makes fewer updates on the same samples"
     assert edge == "the best rate of the delayed arm is at the end of its grid: one beyond it may be better"
+
+
+def test_notes_say_where_the_training_is_not_that_of_the_schedule():
+    late = holding(delayed_result(), small_network(name="embedded", source="a book"))
+    assert not any("schedule" in note for note in run(late, setup=replace(QUICK, batch=None), data=small_data(train=100)).notes)
+    first, second = small_network().layers
+    assert run(late).notes[0] == "an update takes 8 samples, the schedule's 16"
+    wider = small_network(layers=(replace(first, out_features=9), second))
+    assert run(late, network=wider).notes[0] == "the network is not the one that was scheduled, 'embedded', though its layers have the same names"
+    result = replace(late, problem=replace(late.problem, weights="latest"))
+    assert any("weights = latest: its memories" in note for note in run(result, setup=replace(QUICK, policy="msnag")).notes)
+    for policy in (None, "spectrain"):
+        assert not any("its memories" in note for note in run(result, setup=replace(QUICK, policy=policy)).notes)
+
+
+def test_a_note_says_when_the_pipeline_hardly_fills():
+    experiment = run_module.Experiment(network=small_network(), data=small_data(train=32), setup=QUICK)  # 8 updates
+    (note,) = notes(experiment, WeightDelays(layers=("l0", "l1"), forward=(4, 1), backward=(2, 1)), ())
+    assert note.startswith("the first 3 of 8 iterations fill the pipeline")
+    longer = replace(experiment, setup=replace(QUICK, epochs=3))
+    assert notes(longer, WeightDelays(layers=("l0", "l1"), forward=(4, 1), backward=(2, 1)), ()) == ()
+
+
+def test_a_model_normalises_in_the_windows_and_micro_batches_of_the_schedule():
+    problem = replace(holding(delayed_result(), small_network()).problem, training=TrainingSetup(batch=8, windows=3, bptt_steps=1))
+    delays = WeightDelays.synchronous(("l0", "l1"))
+    options: dict[str, Any] = {"data": small_data(), "data_path": None, "network": None, "setup": QUICK, "device": "cpu"}
+    experiment = prepare(problem, delays, **options)
+    assert (experiment.bptt_steps, experiment.windows, experiment.micro_batches) == (1, 3, 1)
+    experiment = prepare(replace(problem, mode="finite", objective=("makespan",), micro_batches=2), delays, **options)
+    assert (experiment.windows, experiment.micro_batches) == (3, 2)
+
+
+@pytest.mark.parametrize(("windows", "loss"), [(1, "rate"), (1, "step"), (3, "step")])
+def test_a_schedule_for_the_loss_of_every_step_is_trained_with_it(windows, loss):
+    late = holding(delayed_result(), small_network())
+    problem = replace(late.problem, training=TrainingSetup(batch=8, windows=windows, loss="step"))
+    result = replace(late, problem=problem)
+    assert run(result, setup=replace(QUICK, epochs=1, seeds=1, loss=loss)).updates == 4
+
+
+@pytest.mark.parametrize("loss", ["rate", "membrane", "count-mse"])
+def test_a_loss_of_all_steps_is_refused_where_windows_do_not_wait_for_each_other(loss):
+    late = holding(delayed_result(), small_network())
+    result = replace(late, problem=replace(late.problem, training=TrainingSetup(batch=8, windows=3, loss="step")))
+    with pytest.raises(InputError, match=rf"waits for the outputs of its own steps alone \(loss = step\), the loss '{loss}' is of all steps") as caught:
+        run(result, setup=replace(QUICK, loss=loss))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("neuron", "windows", "said"), [("lif", 3, True), ("lif", 1, False), ("li", 3, False)])
+def test_a_note_says_when_the_loss_reads_more_than_the_schedule_moves(neuron, windows, said):
+    network = small_network()
+    network = replace(network, layers=(network.layers[0], replace(network.layers[1], neuron=neuron)))
+    experiment = run_module.Experiment(network=network, data=small_data(train=32), setup=replace(QUICK, loss="membrane"), windows=windows)
+    found = notes(experiment, WeightDelays.synchronous(("l0", "l1")), ())
+    assert any("reads the output's potentials of all 3 windows" in note for note in found) == said
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spikepipe_sched import list_networks, load_network
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.layer import SPIKING, Layer
+from spikepipe_sched.layer import PARALLEL, SPIKING, Layer, NeuronKind
 from spikepipe_sched.network import Network
 from spikepipe_sched.validate.model import Model, Weights
 from spikepipe_sched.validate.neurons import NeuronSettings
@@ -73,10 +73,19 @@ def _assert_equal_to_oracle(network: Network, neurons: NeuronSettings, *, versio
     _assert_same(gradients((answer.values, answer.potentials), weights), gradients((values, potentials), weights), normalised=_is_normalised(network))
 
 
-@given(network=networks(), versions=st.sampled_from([1, 2]), neurons=st.sampled_from([NEURONS, HARD]), samples=st.integers(2, 3))
+@given(
+    network=networks(),
+    versions=st.sampled_from([1, 2]),
+    neurons=st.sampled_from([NEURONS, HARD]),
+    samples=st.integers(2, 3),
+    windows=st.integers(1, 3),
+    micro_batches=st.integers(1, 2),
+)
 @settings(max_examples=80)
-def test_outputs_and_gradients_are_those_of_plain_autograd(network: Network, versions: int, neurons: NeuronSettings, samples: int) -> None:
-    _assert_equal_to_oracle(network, neurons, versions=versions, samples=samples)
+def test_outputs_and_gradients_are_those_of_plain_autograd(
+    network: Network, versions: int, neurons: NeuronSettings, samples: int, windows: int, micro_batches: int
+) -> None:
+    _assert_equal_to_oracle(network, neurons, versions=versions, samples=samples * micro_batches, windows=windows, micro_batches=micro_batches)
 
 
 @given(network=networks())
@@ -199,6 +208,12 @@ def test_truncation_cuts_layers_of_other_time_steps_at_the_same_times(bptt_steps
         _assert_equal_to_oracle(network, NEURONS, versions=2, bptt_steps=bptt_steps)
 
 
+@pytest.mark.parametrize("neuron", sorted(PARALLEL))
+def test_truncation_cuts_the_products_over_time_of_parallel_neurons(neuron: NeuronKind) -> None:
+    network = _network(_linear("a", "input", neuron=neuron), _linear("b", "a", neuron=neuron, time_steps=2), _linear("out", "b", 2, neuron="li"))
+    _assert_equal_to_oracle(network, NEURONS, versions=2, bptt_steps=2)
+
+
 def test_an_image_shown_at_every_step_may_be_given_once() -> None:
     network = _network(
         Layer(name="pool", kind="avgpool2d", inputs=("input",), kernel=(2, 2)),
@@ -225,6 +240,18 @@ def test_training_moves_the_statistics_a_tenth_of_the_way() -> None:
     currents = (inputs @ weights["a"]["weight"].t()).flatten(0, 1)
     torch.testing.assert_close(model.statistics["a"]["mean"], 0.1 * currents.mean(0))
     torch.testing.assert_close(model.statistics["a"]["variance"], 0.9 + 0.1 * currents.var(0))
+
+
+def test_training_moves_the_statistics_by_every_window_of_every_micro_batch_in_turn() -> None:
+    network = _network(_linear("a", "input", norm="batch"), steps=5)
+    model, inputs = _model(network, windows=2, micro_batches=2), _inputs(network, 4)
+    weights = model.initial(0)
+    model.forward(inputs, weights, training=True)
+    mean = torch.zeros(3, dtype=torch.float64)
+    for samples in (slice(0, 2), slice(2, 4)):
+        for window in (slice(0, 2), slice(2, 5)):
+            mean = 0.9 * mean + 0.1 * (inputs[window, samples] @ weights["a"]["weight"].t()).mean((0, 1))
+    torch.testing.assert_close(model.statistics["a"]["mean"], mean)
 
 
 def test_rates_are_spikes_per_neuron_and_step() -> None:
@@ -323,13 +350,6 @@ def test_a_network_of_the_library_whose_output_is_an_image_is_refused() -> None:
         Model(load_network("hybrid_flownet"))
 
 
-def test_a_parallel_neuron_is_not_cut_in_time() -> None:
-    network = _network(_linear("a", "input", neuron="psn"))
-    with pytest.raises(InputError, match=r"bptt_steps=2 cannot cut the products over time of the parallel neuron of layer 'a'; leave it out"):
-        Model(network, bptt_steps=2)
-    assert Model(network, bptt_steps=4).classes == 3
-
-
 def test_inputs_of_another_shape_are_refused() -> None:
     network = _network(_linear("a", "input"))
     model = Model(network)
@@ -343,3 +363,11 @@ def test_one_value_cannot_be_normalised() -> None:
     with pytest.raises(InputError, match="layer 'a': one value per channel has no variance to normalise by; train with a larger batch"):
         model.forward(torch.zeros(1, 1, 3), model.initial(0), training=True)
     assert model.forward(torch.zeros(1, 1, 3), model.initial(0), training=False).values.shape == (1, 1, 3)
+
+
+def test_samples_that_make_no_equal_micro_batches_cannot_be_normalised() -> None:
+    network = _network(_linear("a", "input", norm="batch"))
+    model = Model(network, micro_batches=3)
+    with pytest.raises(InputError, match="layer 'a': 7 samples make no 3 equal micro-batches to normalise; choose a multiple"):
+        model.forward(torch.zeros(4, 7, 3), model.initial(0), training=True)
+    assert model.forward(torch.zeros(4, 7, 3), model.initial(0), training=False).values.shape == (4, 7, 3)

@@ -33,10 +33,11 @@ KINDS = sorted(PARALLEL)
         surrogate_width=st.sampled_from([0.5, 2.0]),
     ),
     other=st.booleans(),
+    truncate=st.sampled_from([None, 1, 2, 3]),
     seed=st.integers(0, 2**16),
 )
 def test_spikes_and_gradients_are_those_of_sums_over_the_steps(
-    kind: NeuronKind, steps: int, samples: int, shape: tuple[int, ...], neurons: NeuronSettings, other: bool, seed: int
+    kind: NeuronKind, steps: int, samples: int, shape: tuple[int, ...], neurons: NeuronSettings, other: bool, truncate: int | None, seed: int
 ) -> None:
     draw = torch.Generator().manual_seed(seed)
     currents = torch.randn(steps, samples, *shape, dtype=torch.float64, generator=draw).add_(0.3).requires_grad_()
@@ -46,8 +47,8 @@ def test_spikes_and_gradients_are_those_of_sums_over_the_steps(
     leaves = [currents, *parameters.values()]
     results = list[list[Tensor]]()
     for spikes, potentials in (
-        fire(currents, kind, neurons, parameters=parameters, backward_parameters=backward if other else None),
-        parallel_sums(currents, kind, neurons, parameters, backward.get("temporal", currents)),
+        fire(currents, kind, neurons, parameters=parameters, backward_parameters=backward if other else None, truncate=truncate),
+        parallel_sums(currents, kind, neurons, parameters, backward.get("temporal", currents), truncate),
     ):
         results.append([spikes, potentials, *torch.autograd.grad((spikes * errors[0] + potentials * errors[1]).sum(), leaves, materialize_grads=True)])
     fused, plain = results

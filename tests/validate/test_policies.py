@@ -84,6 +84,13 @@ def test_2bw_averages_m_iterations_and_reads_the_version_before(settings: Optimi
     agree("2bw", WeightDelays(layers=LAYERS, forward=(deepest, 1), backward=(deepest, 1)), settings, expected)
 
 
+def test_2bw_warms_up_over_the_same_samples() -> None:
+    """Of 14 iterations the first 4 are warm-up: one update of four, the other two come after it."""
+    training = trainer("2bw", STASH, replace(SGD, warmup=4))
+    rates = [training._optimizer.rate(update) for update in range(3)]
+    assert rates == pytest.approx([SGD.rate, SGD.rate, SGD.rate / 2])
+
+
 @pytest.mark.parametrize("deepest", range(1, 9))
 def test_2bw_takes_the_smallest_m_whose_versions_are_there(deepest: int) -> None:
     """Iteration j finds the updates up to j - D; all iterations of macro-batch k need that of the last iteration of k - 2."""

@@ -85,6 +85,14 @@ NETWORKS = {
     "norm": network(
         conv("a", "input", 4, norm="batch"), layer("flat", "flatten", "a"), linear("b", "flat", 6, norm="batch"), linear("out", "b", CLASSES), shape=(2, 4, 3)
     ),
+    "late": network(  # feedback that closes no loop, of as many time steps and of others
+        linear("a", "input", 7, neuron="none"),
+        linear("b", "a", 7),
+        layer("sum", "add", "a", "b", feedback=("b",), neuron="lif"),
+        linear("c", "sum", 5, feedback=("sum",), time_steps=2),
+        layer("cat", "concat", "c", "sum", feedback=("c",)),
+        linear("out", "cat", CLASSES, neuron="li"),
+    ),
     "layerwise": network(  # time steps of their own; fewer than windows, or shared by none
         linear("a", "input", 7, time_steps=6),
         linear("b", "a", 6, time_steps=3, recurrence="full"),
@@ -177,7 +185,14 @@ class Trial:
             def initial(self, seed: int) -> Any:
                 return {name: {key: torch.tensor(value) for key, value in values.items()} for name, values in initial.items()}
 
-        model = Started(self.network, NeuronSettings(**asdict(self.neurons)), bptt_steps=self.setup.bptt_steps, dtype=torch.float64)
+        model = Started(
+            self.network,
+            NeuronSettings(**asdict(self.neurons)),
+            bptt_steps=self.setup.bptt_steps,
+            windows=self.setup.windows,
+            micro_batches=self.case.micro_batches or 1,
+            dtype=torch.float64,
+        )
         optimizer = OptimizerSettings(name=self.case.optimizer, rate=self.rate, schedule="cosine")
         trainer = Trainer(model, delays, policy=self.case.weights, optimizer=optimizer, loss=self.case.loss, updates=self.iterations, seed=0)
         for batch in self.together():
@@ -186,7 +201,8 @@ class Trial:
 
     def plain(self, delays: WeightDelays | None) -> Any:
         """Plain PyTorch's weights, at the versions of ``delays``."""
-        model = plain.Plain(self.network, self.neurons, self.initial, bptt_steps=self.setup.bptt_steps)
+        groups = (self.setup.windows, self.case.micro_batches or 1)
+        model = plain.Plain(self.network, self.neurons, self.initial, bptt_steps=self.setup.bptt_steps, groups=groups)
         versions = None if delays is None else dict(zip(delays.layers, delays.tables(self.iterations)[0].tolist(), strict=True))
         plain.train(model, self.together(), self.optimizer, self.case.loss, versions)
         return plain.weights_of(model)
@@ -218,7 +234,15 @@ DELAYED = [
     Case(network="parallel", solver="spikepipe", setup={"windows": 4}),
     Case(network="sigmoids", setup={"windows": 2}),
     Case(network="sigmoids", solver="spikepipe", setup={"windows": 4}),
+    Case(network="parallel", setup={"windows": 4, "bptt_steps": 2}),
+    Case(network="sigmoids", solver="spikepipe", setup={"windows": 2, "bptt_steps": 2}),
     Case(network="norm", solver="spikepipe"),
+    Case(network="norm", setup={"windows": 2}),
+    Case(network="norm", solver="spikepipe", setup={"windows": 4}),
+    Case(network="late", setup={"windows": 1}),
+    Case(network="late", solver="spikepipe", setup={"windows": 2}),
+    Case(network="late", setup={"windows": 2, "bptt_steps": 2, "membrane": "recompute"}),
+    Case(network="late", solver="spikepipe", setup={"windows": 4, "bptt_steps": 2}),
     Case(network="layerwise", setup={"windows": 3}),
     Case(network="layerwise", solver="spikepipe", setup={"windows": 4}),
 ]
@@ -230,7 +254,7 @@ LATEST = [
     Case(network="skip", solver="spikepipe", weights="latest", processors=4),
     Case(network="parallel", weights="latest", setup={"windows": 2}),
     Case(network="sigmoids", solver="spikepipe", weights="latest", setup={"windows": 2}),
-    Case(network="norm", solver="spikepipe", weights="latest"),
+    Case(network="norm", solver="spikepipe", weights="latest", setup={"windows": 2}),
     Case(network="layerwise", solver="spikepipe", weights="latest", setup={"windows": 2}),
     Case(network="loop", solver="spikepipe", processors=4, weights="latest", setup={"windows": 4}),
 ]
@@ -241,6 +265,8 @@ SYNCHRONOUS = [
     Case(network="conv", solver="sequential", setup={"windows": 2}),
     Case(network="recurrent", solver="sequential", setup={"windows": 4}),
     Case(network="norm", solver="sequential"),
+    Case(network="norm", solver="1f1b", micro_batches=2, setup={"windows": 2}),
+    Case(network="norm", solver="list", micro_batches=4, optimizer="adam"),
     Case(network="skip", solver="list", micro_batches=1, optimizer="adam"),
     Case(network="mlp", solver="1f1b", micro_batches=4, setup={"windows": 2}, optimizer="adam"),
     Case(network="conv", solver="list", micro_batches=3, setup={"loss": "step", "windows": 2}, loss="step"),
@@ -309,7 +335,7 @@ def test_the_replay_sees_a_task_that_starts_before_its_inputs_arrive() -> None:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A chain of linear layers with skips, any windows, solver, platform and weights."""
+    """A chain of linear layers with skips, of which some come a step late, any windows, solver, platform and weights."""
     layers, names = list[Layer](), ["input"]
     width = draw(st.integers(3, 6))
     for i in range(draw(st.integers(1, 3))):
@@ -320,7 +346,7 @@ def cases(draw: st.DrawFn) -> Case:
         names.append(f"l{i}")
         earlier = draw(st.sampled_from([None, *names[1:-1]]))
         if earlier is not None:
-            layers.append(layer(f"s{i}", "add", names[-1], earlier))
+            layers.append(layer(f"s{i}", "add", names[-1], earlier, feedback=draw(st.sampled_from([(), (earlier,)]))))
             names.append(f"s{i}")
     layers.append(linear("out", names[-1], CLASSES, neuron=draw(st.sampled_from(("lif", "li", "none")))))
     unroll = draw(st.integers(1, 3))

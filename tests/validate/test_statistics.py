@@ -123,6 +123,13 @@ def test_delays_that_make_runs_diverge_degrade_whatever_the_interval():
     assert (found.outcome, found.reason) == ("degraded", "1 of 2 runs diverged with the delays, none without")
 
 
+def test_runs_that_learn_nothing_with_the_delays_are_named_where_their_spread_leaves_it_open():
+    found = judged([0.0, 0.1, -0.1, 0.0, -80.0])
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith("1 of 5 runs learned nothing with the delays, all did without; a loss of 1 point is neither shown nor ruled out; ")
+    assert "learned nothing" not in judged([-3.0, 2.0, -1.0, 1.0]).reason
+
+
 def test_a_reference_that_diverged_or_learned_nothing_is_no_yardstick():
     runs = [trained(SYNCHRONOUS, 0, 0.9), trained(DELAYED, 0, 0.9), trained(SYNCHRONOUS, 1, 0.1, diverged=True), trained(DELAYED, 1, 0.1, diverged=True)]
     found = verdict(runs, DATA, 1.0, same=False)

@@ -67,3 +67,5 @@ def test_reported_runs_use_the_rates_that_were_chosen():
 def test_too_little_data_to_hold_some_out_is_said(tmp_path):
     with pytest.raises(ValueError, match="four fifths of the training data are fewer than the 32 samples of an update"):
         validate(delayed_result(), data=small_data(), network=small_network(), setup=replace(QUICK, batch=32, tune=True))
+    with pytest.raises(ValueError, match="no class has three training samples, so that none can be held out for tuning"):
+        validate(delayed_result(), data=small_data(train=6), network=small_network(), setup=replace(QUICK, batch=2, tune=True))

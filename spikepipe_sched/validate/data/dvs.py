@@ -47,7 +47,7 @@ def load_gestures(asked: Asked) -> tuple[Frames, Frames]:
 def _trials(asked: Asked, listing: str) -> Frames:
     collector = FrameCollector(asked)
     names = read(asked.path / listing)
-    recordings = [name.strip() for name in names.data.decode("utf-8", "replace").splitlines() if name.strip()]
+    recordings = [name.strip() for name in names.text().decode("utf-8", "replace").splitlines() if name.strip()]
     names.require(recordings, "names no recordings")
     for name in recordings:
         names.require(name.endswith(".aedat") and Path(name).name == name and name.isprintable(), f"'{name[:60]!a}' is no name of an .aedat file beside it")
@@ -60,7 +60,7 @@ def _trials(asked: Asked, listing: str) -> Frames:
 
 def _labels(file: Content) -> list[tuple[int, int, int]]:
     rows: list[tuple[int, int, int]] = []
-    for number, text in enumerate(file.data.decode("utf-8", "replace").splitlines(), 1):
+    for number, text in enumerate(file.text().decode("utf-8", "replace").splitlines(), 1):
         line, cells = Line(file.path, number), [cell.strip() for cell in text.split(",")]
         if number == 1 or cells == [""]:  # the header
             continue

@@ -70,7 +70,7 @@ def load_sample(asked: Asked) -> tuple[Pictures, Pictures]:
 
 
 def _table(file: Content) -> NDArray[np.uint8]:
-    lines = file.data.splitlines()
+    lines = file.text().splitlines()
     file.require(lines, "holds no rows")
     return np.stack([_row(file, number, line) for number, line in enumerate(lines, 1)])
 

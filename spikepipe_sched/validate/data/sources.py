@@ -16,6 +16,8 @@ from spikepipe_sched.files import read_limited
 
 #: Largest file that is read, packed or not [bytes].
 MAX_BYTES: Final = 2**30
+#: Largest text, as its lines take many times the memory of its bytes [bytes].
+MAX_TEXT: Final = 2**25
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Content:
         """Raise `InputError` with the file's name and ``message`` unless ``condition`` holds."""
         if not condition:
             raise self.error(message)
+
+    def text(self) -> bytes:
+        """The bytes of a file that is read as lines; `InputError` if they are more than `MAX_TEXT`."""
+        self.require(len(self.data) <= MAX_TEXT, f"has {len(self.data)} bytes; of a text at most {MAX_TEXT} are read")
+        return self.data
 
 
 def read(path: Path) -> Content:

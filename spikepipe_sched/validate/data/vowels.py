@@ -67,7 +67,7 @@ def _file(path: Path, part: str) -> Content:
 
 def _utterances(file: Content) -> Utterances:
     try:
-        lines = file.data.decode("utf-8-sig").splitlines()
+        lines = file.text().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise Line(file.path, file.data.count(b"\n", 0, error.start) + 1).error("not UTF-8 text") from None
     start = next((number for number, text in enumerate(lines, 1) if text.strip().lower() == "@data"), None)

@@ -28,8 +28,8 @@ class MovingAverage(Policy):
     The source says that a moving average whose window follows from the pipeline stands in for stashed
     weights, but what is public of it does not give the rule. Here g = (a-1)/(a+1), the decay of a moving
     average whose samples are on average as old as those of a plain mean over a changes, and
-    (n-1)/n while that is less: the plain mean of the first changes, so that the warm-up's estimates are
-    exact. With a = 1 all estimates are.
+    (n-1)/n while that is less: the plain mean of the first changes, so that the estimates of the first
+    half of the warm-up, n <= (a+1)/2, are exact. With a = 1 all estimates are.
     """
 
     def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:

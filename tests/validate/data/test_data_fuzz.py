@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_damaged_wheel(name: str, member: str, tmp_path: Path) -> None:
         try_to_load(name, wheel)
         wheel.write_bytes(kept[:at])
         try_to_load(name, wheel)
+
+
+@pytest.mark.parametrize(("name", "file"), [("mnist5k", "mnist_5k.csv.gz"), ("vowels", "JapaneseVowels_TRAIN.ts.gz"), ("dvs-gesture", "trials_to_train.txt")])
+def test_a_text_of_nothing_but_lines_is_refused_before_they_fill_the_memory(name: str, file: str, tmp_path: Path) -> None:
+    content = b"@data" + b"\n" * 2**25
+    (tmp_path / file).write_bytes(gzip.compress(content, 1) if file.endswith(".gz") else content)
+    with pytest.raises(InputError, match=rf"{file.removesuffix('.gz')}.*: has 33554437 bytes; of a text at most 33554432 are read"):
+        load_data(name, path=tmp_path)
