@@ -85,7 +85,8 @@ def _side_by_side(experiment: Experiment, jobs: Sequence[Job], store: Store | No
             raise SpikepipeError("a worker process was killed, perhaps for want of memory; use fewer workers") from None
         finally:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()
             while not all(future.done() for future in futures):
                 hear()  # a worker whose news nobody takes would never end
                 time.sleep(REPORT_S / 10)
