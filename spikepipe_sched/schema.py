@@ -29,6 +29,7 @@ from spikepipe_sched.documents import (
 )
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.files import MAX_BYTES, read_limited, write_atomically
+from spikepipe_sched.json_document import schema_of, written
 from spikepipe_sched.problem import MAX_INT, Ints, Problem
 from spikepipe_sched.problem_document import (
     cost_term_documents,
@@ -60,14 +61,7 @@ def result_to_json(result: Result, path: str | os.PathLike[str] | None = None) -
         If a name is not Unicode text, a time is too large for the format, or the file cannot be
         written.
     """
-    try:
-        encoded = msgspec.json.encode(_document(result), enc_hook=_plain)
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {error.object!r} is not Unicode text") from None
-    text = msgspec.json.format(encoded, indent=2).decode()
-    if path is not None:
-        write_atomically(path, text)
-    return text
+    return written(_document(result), path, plain=_plain)
 
 
 def result_from_json(text: str | bytes | os.PathLike[str]) -> Result:
@@ -111,8 +105,7 @@ def load_result(path: str | os.PathLike[str]) -> Result:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a result."""
-    body = msgspec.json.schema(ResultDocument)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:{RESULT_SCHEMA.replace('/', ':')}", **body}
+    return schema_of(ResultDocument, RESULT_SCHEMA)
 
 
 def _decode(data: bytes) -> ResultDocument:

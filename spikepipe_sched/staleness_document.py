@@ -10,13 +10,13 @@ from msgspec import Meta
 
 from spikepipe_sched.document import Document, Number, Positive
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.files import read_limited, write_atomically
+from spikepipe_sched.json_document import built, part, read, schema_of, written
 from spikepipe_sched.network_document import NetworkDocument, network_document, network_of
 from spikepipe_sched.problem import WeightPolicy
-from spikepipe_sched.problem_document import fail, one_line
+from spikepipe_sched.problem_document import fail
 from spikepipe_sched.staleness import ProfileKind, Staleness, StalenessPoint
 from spikepipe_sched.validation import DataSummary, ValidationSetup
-from spikepipe_sched.validation_document import DataDocument, SetupDocument, built, decoded, part
+from spikepipe_sched.validation_document import DataDocument, SetupDocument
 
 SCHEMA: Final = "spikepipe-sched/staleness/1"
 _WANTED: Final = "a file is needed such as validate --sweep-delays writes"
@@ -61,14 +61,7 @@ def staleness_to_json(staleness: Staleness, path: str | os.PathLike[str] | None 
         "setup": part(SetupDocument, staleness.setup),
         "points": tuple(part(PointDocument, point) for point in staleness.points),
     }
-    try:
-        encoded = msgspec.json.encode(part(StalenessDocument, staleness, schema=SCHEMA, **parts))
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {error.object!r} is not Unicode text") from None
-    text = msgspec.json.format(encoded, indent=2).decode()
-    if path is not None:
-        write_atomically(path, text)
-    return text
+    return written(part(StalenessDocument, staleness, schema=SCHEMA, **parts), path)
 
 
 def staleness_from_json(source: str | bytes | os.PathLike[str]) -> Staleness:
@@ -84,18 +77,12 @@ def staleness_from_json(source: str | bytes | os.PathLike[str]) -> Staleness:
     InputError
         With the file and the JSON path of what is wrong, in one line.
     """
-    if not isinstance(source, os.PathLike):
-        return _staleness(decoded(source, StalenessDocument, _WANTED))
-    try:
-        return _staleness(decoded(read_limited(source), StalenessDocument, _WANTED))
-    except InputError as error:
-        raise InputError(one_line(f"{os.fspath(source)}: {error}")) from None
+    return read(source, StalenessDocument, _staleness, _WANTED)
 
 
 def staleness_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a sweep."""
-    body = msgspec.json.schema(StalenessDocument)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:{SCHEMA.replace('/', ':')}", **body}
+    return schema_of(StalenessDocument, SCHEMA)
 
 
 def _staleness(document: StalenessDocument) -> Staleness:

@@ -1,12 +1,11 @@
-"""What a validation is asked and what it says: accuracy with a schedule's stale weights against accuracy without."""
+"""What a validation says: accuracy with a schedule's stale weights against accuracy without."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
-from spikepipe_sched.errors import is_number, require, require_one_of, require_whole, shown
+from spikepipe_sched.learning import ValidationSetup
 from spikepipe_sched.network import Coding
 
 if TYPE_CHECKING:
@@ -17,114 +16,10 @@ if TYPE_CHECKING:
     from spikepipe_sched.versions import WeightDelays
 
 Outcome = Literal["no degradation", "degraded", "inconclusive"]
-Loss = Literal["rate", "step", "membrane", "count-mse"]
-Optimizer = Literal["adam", "sgd"]
-RateSchedule = Literal["constant", "cosine", "step"]
-Reset = Literal["soft", "hard"]
-Surrogate = Literal["boxcar", "arctan", "fast-sigmoid", "sigmoid"]
 
 #: Every seed trains both: with the schedule's weight versions, and with none of them stale.
 DELAYED: Final = "delayed"
 SYNCHRONOUS: Final = "synchronous"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationSetup:
-    """How a network is trained, and what counts as a loss of accuracy.
-
-    Parameters
-    ----------
-    epochs
-        Passes over the training data; the accuracy after the last one counts.
-    seeds
-        Runs of each arm. Seed s gives both arms the same initial weights, batches and coding noise.
-    policy
-        What is done about stale weights: stash, latest, 2bw, ema, spectrain, msnag, sc-lwp, pipemare or
-        gap-aware; if not given, what the schedule was made for (stash or latest).
-    margin
-        Largest loss of accuracy that does not count as degradation [percentage points].
-    tune
-        Choose the learning rate of each arm from rate/9, rate/3, rate and 3 rate, on a fifth of the
-        training data that is held out.
-    batch
-        Samples per update; if not given: those of the schedule's iteration (finite: of all
-        micro-batches).
-    coding
-        How samples become time steps: pictures direct (if not given), poisson or latency; events binary
-        (if not given) or counts.
-    difficulty
-        Of a generated data set [0..1].
-    loss
-        Cross-entropy of spike counts (rate), of every step (step) or of the mean potential
-        (membrane), or the squared error of counts (count-mse).
-    optimizer
-        adam or sgd.
-    rate
-        Learning rate.
-    momentum
-        Of sgd; adam's first decay.
-    weight_decay
-        Of either optimizer.
-    rate_schedule
-        How the learning rate changes over the updates.
-    warmup
-        Updates over which the learning rate climbs from 0.
-    decay
-        Share of the membrane that is left one step later [0..1].
-    threshold
-        Potential at which a neuron fires.
-    reset
-        What a spike does to the membrane: take the threshold off (soft), or empty it (hard).
-    surrogate
-        What stands for the derivative of a spike.
-    surrogate_width
-        Its width, in the unit of the threshold.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    epochs: int = 20
-    seeds: int = 5
-    policy: str | None = None
-    margin: float = 1.0
-    tune: bool = False
-    batch: int | None = None
-    coding: str | None = None
-    difficulty: float = 0.0
-    loss: Loss = "rate"
-    optimizer: Optimizer = "adam"
-    rate: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    rate_schedule: RateSchedule = "cosine"
-    warmup: int = 0
-    decay: float = 0.5
-    threshold: float = 0.5
-    reset: Reset = "soft"
-    surrogate: Surrogate = "arctan"
-    surrogate_width: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("epochs", 1, 10**6), ("seeds", 1, 10**4), ("warmup", 0, 10**9)):
-            value = require_whole("validation", name, getattr(self, name), low)
-            require(value <= high, f"validation: {name} must be at most {high}, got {shown(value)}")
-            object.__setattr__(self, name, value)
-        if self.batch is not None:
-            object.__setattr__(self, "batch", require_whole("validation", "batch", self.batch, 1))
-        for name in ("margin", "rate", "momentum", "weight_decay", "difficulty", "decay", "threshold", "surrogate_width"):
-            value = getattr(self, name)
-            require(is_number(value) and math.isfinite(value), f"validation: {name} must be a number, got {shown(value)}")
-            object.__setattr__(self, name, float(value))
-        require(0 < self.margin <= 100, f"validation: margin must be above 0 and at most 100 percentage points, got {self.margin:g}")
-        for name in ("rate", "threshold", "surrogate_width"):  # far within what single precision holds, whatever they are multiplied by
-            value = getattr(self, name)
-            require(1e-9 <= value <= 1e9, f"validation: {name} must be between 1e-9 and 1e9, got {value:g}")
-        choices = (("loss", Loss), ("optimizer", Optimizer), ("rate_schedule", RateSchedule), ("reset", Reset), ("surrogate", Surrogate))
-        for name, allowed in choices:
-            require_one_of("validation", name, getattr(self, name), get_args(allowed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

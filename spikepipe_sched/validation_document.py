@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from spikepipe_sched.document import Document, Number, Positive, Ratio, Share
 from spikepipe_sched.errors import InputError
-from spikepipe_sched.files import read_limited, write_atomically
+from spikepipe_sched.json_document import built, part, read, schema_of, written
+from spikepipe_sched.learning import Loss, OptimizerName, RateSchedule, Reset, Surrogate
 from spikepipe_sched.network import Coding
-from spikepipe_sched.problem_document import fail, one_line
+from spikepipe_sched.problem_document import fail
 from spikepipe_sched.validation import (
     DataSummary,
-    Loss,
-    Optimizer,
     Outcome,
-    RateSchedule,
-    Reset,
-    Surrogate,
     TrainedRun,
     TuningPoint,
     Validation,
@@ -34,9 +29,6 @@ SCHEMA: Final = "spikepipe-sched/validation/1"
 _WANTED: Final = "a file is needed such as validate -o writes"
 
 Arm = Literal["delayed", "synchronous"]
-
-D = TypeVar("D", bound=Document)
-T = TypeVar("T")
 
 
 class DataDocument(Document, frozen=True):
@@ -63,7 +55,7 @@ class SetupDocument(Document, frozen=True):
     coding: Annotated[str | None, Meta(description="How samples become time steps; null: the data set's first choice.")]
     difficulty: Annotated[Share, Meta(description="Of a generated data set [ratio].")]
     loss: Annotated[Loss, Meta(description="Loss that is minimised.")]
-    optimizer: Annotated[Optimizer, Meta(description="Optimizer.")]
+    optimizer: Annotated[OptimizerName, Meta(description="Optimizer.")]
     rate: Annotated[float, Meta(gt=0, description="Learning rate at its largest; of a tuned run the middle of the grid [no unit].")]
     momentum: Annotated[float, Meta(ge=0, lt=1, description="Of sgd; adam's first decay [ratio].")]
     weight_decay: Annotated[Ratio, Meta(description="Times the weights is added to gradients [no unit].")]
@@ -168,14 +160,7 @@ def validation_to_json(validation: Validation, path: str | os.PathLike[str] | No
         "tuning": tuple(part(TuningDocument, point) for point in validation.tuning),
         "runs": tuple(part(RunDocument, run) for run in validation.runs),
     }
-    try:
-        encoded = msgspec.json.encode(part(ValidationDocument, validation, schema=SCHEMA, **parts))
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {error.object!r} is not Unicode text") from None
-    text = msgspec.json.format(encoded, indent=2).decode()
-    if path is not None:
-        write_atomically(path, text)
-    return text
+    return written(part(ValidationDocument, validation, schema=SCHEMA, **parts), path)
 
 
 def validation_from_json(source: str | bytes | os.PathLike[str]) -> Validation:
@@ -191,43 +176,12 @@ def validation_from_json(source: str | bytes | os.PathLike[str]) -> Validation:
     InputError
         With the file and the JSON path of what is wrong, in one line.
     """
-    if not isinstance(source, os.PathLike):
-        return _validation(decoded(source, ValidationDocument, _WANTED))
-    try:
-        return _validation(decoded(read_limited(source), ValidationDocument, _WANTED))
-    except InputError as error:
-        raise InputError(one_line(f"{os.fspath(source)}: {error}")) from None
+    return read(source, ValidationDocument, _validation, _WANTED)
 
 
 def validation_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a validation."""
-    body = msgspec.json.schema(ValidationDocument)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:{SCHEMA.replace('/', ':')}", **body}
-
-
-def part(kind: type[D], value: object, **given: Any) -> D:
-    """A part of a document from an object with fields of the same names, save those that are ``given``."""
-    return kind(**{name: given[name] if name in given else getattr(value, name) for name in kind.__struct_fields__})
-
-
-def built(path: str, kind: Callable[..., T], document: Document) -> T:
-    """What a part of a document describes, from fields of the same names; an error names where it stands."""
-    try:
-        return kind(**msgspec.structs.asdict(document))
-    except InputError as error:
-        raise fail(path, str(error)) from None
-
-
-def decoded(source: str | bytes, kind: type[D], wanted: str) -> D:
-    """A JSON document of one kind; an error has the JSON path, and says what is ``wanted`` where it is something else."""
-    try:
-        return msgspec.json.decode(source, type=kind)
-    except msgspec.ValidationError as error:
-        message, at, path = str(error).rpartition(" - at `")
-        path = path.removesuffix("`") if at else "$"
-        raise fail(path, f"{message or error}{f'; {wanted}' if not at or path == '$.schema' else ''}") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise fail("$", f"{error}; {wanted}") from None
+    return schema_of(ValidationDocument, SCHEMA)
 
 
 def _validation(document: ValidationDocument) -> Validation:

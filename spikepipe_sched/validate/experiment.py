@@ -149,7 +149,7 @@ def prepare(
         f"validate: in '{problem.name}' the error of a window waits for the outputs of its own steps alone (loss = step), the loss '{setup.loss}' "
         "is of all steps: validate with the loss step, or lower the network with loss = sequence",
     )
-    policy_for(setup.policy or problem.weights, experiment.optimizer(setup.rate))
+    policy_for(setup.policy or problem.weights, setup.optimizer_settings())
     classes = experiment.model().classes
     require(classes == data.classes, f"validate: network '{network.name}' has {classes} outputs, data '{data.name}' have {data.classes} classes")
     require(
@@ -180,7 +180,7 @@ def learned(network: Network) -> Network:
 
 def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningPoint]) -> tuple[str, ...]:
     """What a reader must know to judge the figures."""
-    data, network, found = experiment.data, experiment.network, list[str]()
+    data, network, found = experiment.data, experiment.network, list(experiment.data.notes)
     policy = POLICIES[experiment.setup.policy or "stash"]
     if policy.name != "stash":
         found.append(f"policy {policy.name}: {policy.summary}; {policy.source}")

@@ -18,15 +18,14 @@ that the loss does not grow with T. Eshraghian et al., arXiv:2109.12894: these l
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from spikepipe_sched.errors import require_one_of
+from spikepipe_sched.learning import Loss
 from spikepipe_sched.validate.outputs import Outputs
-
-Loss = Literal["rate", "step", "membrane", "count-mse"]
 
 LOSSES: Final[tuple[Loss, ...]] = get_args(Loss)
 

@@ -22,69 +22,23 @@ the reset for constants, the usual choice (detached reset: Zenke & Vogels, doi:1
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from spikepipe_sched.errors import is_number, require, require_one_of, shown
+from spikepipe_sched.errors import require
 from spikepipe_sched.layer import PARALLEL, STATEFUL, NeuronKind, Recurrence
+from spikepipe_sched.learning import NeuronSettings, Reset
 from spikepipe_sched.validate.chain import Chain, run_chain
 from spikepipe_sched.validate.parallel import fire_parallel, initial_temporal
-from spikepipe_sched.validate.surrogates import Surrogate
 
 __all__ = ["NeuronSettings", "Parameters", "Reset", "carried", "fire", "initial_temporal"]
 
-Reset = Literal["soft", "hard"]
 Parameters = Mapping[str, Tensor]
 
 _NOTHING: Final[Parameters] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeuronSettings:
-    """What all neurons of a network share.
-
-    The default width is the threshold, the usual ratio (arXiv:2007.05785 has 1 and 1); initial weights
-    are drawn in units of the threshold (`parameters`).
-
-    Parameters
-    ----------
-    decay
-        Share b of the membrane that is left one time step later, 0..1; ``if`` keeps all of it.
-    threshold
-        Potential at which a neuron fires, > 0.
-    reset
-        What a spike does to the membrane of ``lif`` and ``if``: ``soft`` takes the threshold off,
-        ``hard`` empties it.
-    surrogate, surrogate_width
-        What stands for the derivative of a spike, and its width in the unit of the threshold
-        (`surrogates` has the formulas).
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    decay: float = 0.5
-    threshold: float = 0.5
-    reset: Reset = "soft"
-    surrogate: Surrogate = "arctan"
-    surrogate_width: float = 0.5
-
-    def __post_init__(self) -> None:
-        for field in ("decay", "threshold", "surrogate_width"):
-            value = getattr(self, field)
-            require(is_number(value), f"neurons: {field} must be a number, got {shown(value)}")
-        require(0 <= self.decay <= 1, f"neurons: decay must be between 0 and 1, got {shown(self.decay)}")
-        for field in ("threshold", "surrogate_width"):
-            value = getattr(self, field)
-            require(0 < value < float("inf"), f"neurons: {field} must be above 0 and finite, got {shown(value)}")
-        require_one_of("neurons", "reset", self.reset, get_args(Reset))
-        require_one_of("neurons", "surrogate", self.surrogate, get_args(Surrogate))
 
 
 def fire(

@@ -10,80 +10,20 @@ the plain loop 0.5 ms; they round differently, by a unit in the last place.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from spikepipe_sched.errors import is_number, require, require_one_of, require_whole, shown
+from spikepipe_sched.learning import OptimizerSettings
 from spikepipe_sched.validate.parameters import Weights
 
-OptimizerName = Literal["sgd", "adam"]
-RateSchedule = Literal["constant", "cosine", "step"]
 #: The values of one layer, by parameter.
 Parameters = dict[str, Tensor]
 
 #: Adam's second decay.
 SECOND_DECAY: Final = 0.999
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerSettings:
-    """How weights are updated.
-
-    Parameters
-    ----------
-    name
-        ``sgd`` or ``adam``.
-    rate
-        Learning rate, > 0.
-    momentum
-        Of SGD; Adam's first decay (beta 1). At least 0, below 1.
-    weight_decay
-        Times the weights is added to the gradient, >= 0.
-    schedule
-        ``constant``; ``cosine``: half a cosine from the rate down to 0; ``step``: a tenth of it from half
-        the updates on, a hundredth from three quarters on.
-    warmup
-        Updates over which the rate rises linearly to its full value, before the schedule begins.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    name: OptimizerName = "adam"
-    rate: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: RateSchedule = "cosine"
-    warmup: int = 0
-
-    def __post_init__(self) -> None:
-        require_one_of("optimizer", "name", self.name, get_args(OptimizerName))
-        require_one_of("optimizer", "schedule", self.schedule, get_args(RateSchedule))
-        for field in ("rate", "momentum", "weight_decay"):
-            value = getattr(self, field)
-            require(is_number(value) and math.isfinite(value), f"optimizer: {field} must be a finite number, got {shown(value)}")
-        require(self.rate > 0, f"optimizer: rate must be above 0, got {self.rate}")
-        require(0 <= self.momentum < 1, f"optimizer: momentum must be at least 0 and below 1, got {self.momentum}")
-        require(self.weight_decay >= 0, f"optimizer: weight_decay must not be negative, got {self.weight_decay}")
-        require_whole("optimizer", "warmup", self.warmup, 0)
-
-    def rate_of(self, update: int, updates: int) -> float:
-        """The learning rate of an update, counted from 0, out of ``updates``; of later ones that of the end."""
-        if update < self.warmup:
-            return self.rate * (update + 1) / self.warmup
-        part = min(1.0, (update - self.warmup) / max(1, updates - self.warmup))
-        if self.schedule == "cosine":
-            return self.rate * (1 + math.cos(math.pi * part)) / 2
-        if self.schedule == "step":
-            return self.rate * (1.0 if part < 0.5 else 0.1 if part < 0.75 else 0.01)
-        return self.rate
 
 
 def torch_optimizer(weights: Mapping[str, Mapping[str, Tensor]], settings: OptimizerSettings) -> torch.optim.Optimizer:

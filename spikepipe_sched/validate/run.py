@@ -20,8 +20,6 @@ from torch import Tensor
 
 from spikepipe_sched.validate.losses import Loss, predict
 from spikepipe_sched.validate.model import Model
-from spikepipe_sched.validate.neurons import NeuronSettings
-from spikepipe_sched.validate.optimise import OptimizerSettings
 from spikepipe_sched.validate.trainer import Trainer
 from spikepipe_sched.validation import TrainedRun, TrainingProgress, ValidationSetup
 
@@ -70,17 +68,8 @@ class Experiment:
 
     def model(self) -> Model:
         """The network, ready to be trained."""
-        setup = self.setup
-        neurons = NeuronSettings(
-            decay=setup.decay, threshold=setup.threshold, reset=setup.reset, surrogate=setup.surrogate, surrogate_width=setup.surrogate_width
-        )
-        return Model(self.network, neurons, bptt_steps=self.bptt_steps, windows=self.windows, micro_batches=self.micro_batches, device=self.device)
-
-    def optimizer(self, rate: float) -> OptimizerSettings:
-        """The optimizer at a learning rate."""
-        setup = self.setup
-        return OptimizerSettings(
-            name=setup.optimizer, rate=rate, momentum=setup.momentum, weight_decay=setup.weight_decay, schedule=setup.rate_schedule, warmup=setup.warmup
+        return Model(
+            self.network, self.setup.neuron_settings(), bptt_steps=self.bptt_steps, windows=self.windows, micro_batches=self.micro_batches, device=self.device
         )
 
 
@@ -202,7 +191,7 @@ class _Training:
             self.model,
             job.delays,
             policy=job.policy,
-            optimizer=experiment.optimizer(job.rate),
+            optimizer=experiment.setup.optimizer_settings(job.rate),
             loss=experiment.setup.loss,
             updates=experiment.updates,
             seed=job.seed,

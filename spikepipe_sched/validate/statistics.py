@@ -46,6 +46,12 @@ def interval(differences: Sequence[float], resolution: float = 0.0) -> tuple[flo
     return mean, std, mean - half, mean + half
 
 
+def paired(differences: Sequence[float], data: DataSummary) -> tuple[float, float, float, float]:
+    """`interval` of differences of accuracies [percentage points]: in steps of a test sample, and none of them beyond 100."""
+    mean, std, low, high = interval(differences, 100 / data.test_samples)
+    return mean, std, max(low, -100.0), min(high, 100.0)
+
+
 def seeds_needed(mean: float, std: float, margin: float, have: int) -> int | None:
     """How many seeds would settle it if mean and spread stay.
 
@@ -77,11 +83,7 @@ def verdict(runs: Sequence[TrainedRun], data: DataSummary, margin: float, *, sam
         return Verdict(outcome="no degradation", reason=reason, differences=(0.0,) * len(synchronous), mean=0.0, std=0.0, low=0.0, high=0.0)
     delayed = {run.seed: run for run in runs if run.arm == DELAYED}
     differences = tuple(100 * (delayed[seed].accuracy - run.accuracy) for seed, run in synchronous.items() if seed in delayed)
-    step = 100 / data.test_samples
-    found = None
-    if len(differences) >= 2:
-        mean, std, low, high = interval(differences, step)
-        found = mean, std, max(low, -100.0), min(high, 100.0)  # no difference lies beyond
+    found = paired(differences, data) if len(differences) >= 2 else None
     needed = None
     settled = f"{missing} of {missing + len(runs)} runs were not finished" if missing else _no_reference(tuple(synchronous.values()), data)
     outcome: Outcome
@@ -95,7 +97,7 @@ def verdict(runs: Sequence[TrainedRun], data: DataSummary, margin: float, *, sam
         mean, std, low, high = found
         outcome, reason = _read(mean, low, high, margin)
         if outcome == "inconclusive":
-            needed = seeds_needed(mean, max(std, step / math.sqrt(12)), margin, len(differences))
+            needed = seeds_needed(mean, max(std, 100 / data.test_samples / math.sqrt(12)), margin, len(differences))
             if idle := _idle(tuple(delayed.values()), data):
                 reason = f"{idle} of {len(delayed)} runs learned nothing with the delays, all did without; {reason}"
             reason += "; it is too close to the margin to be told from it" if needed is None else f"; about {needed} seeds would tell, if the spread stays"

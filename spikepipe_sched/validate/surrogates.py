@@ -22,13 +22,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Surrogate = Literal["boxcar", "arctan", "fast-sigmoid", "sigmoid"]
+from spikepipe_sched.learning import Surrogate
 
 
 def _boxcar(x: Tensor, width: float, errors: Tensor | None) -> Tensor:

@@ -28,7 +28,7 @@ from spikepipe_sched.validate.checkpoint import Store, identity
 from spikepipe_sched.validate.experiment import delays_of, prepare, summarise
 from spikepipe_sched.validate.policies import POLICIES
 from spikepipe_sched.validate.run import Experiment, Job
-from spikepipe_sched.validate.statistics import interval, learned_above
+from spikepipe_sched.validate.statistics import learned_above, paired
 from spikepipe_sched.validate.workers import run_all
 from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, TrainedRun, ValidationSetup
 from spikepipe_sched.version import __version__
@@ -136,10 +136,10 @@ class _Sweep:
 
     def measure(self, profiles: Sequence[tuple[ProfileKind, Profile]]) -> tuple[StalenessPoint, ...]:
         """Each profile over all seeds, against the synchronous arm."""
-        resolution, points = 100 / len(self.experiment.data.test), list[StalenessPoint]()
+        data, points = summarise(self.experiment.data), list[StalenessPoint]()
         for (kind, profile), runs in zip(profiles, self.train([profile for _, profile in profiles]), strict=True):
             differences = [100 * (run.accuracy - other.accuracy) for run, other in zip(runs, self.synchronous, strict=True)]
-            mean, _, low, high = interval(differences, resolution)
+            mean, _, low, high = paired(differences, data)
             diverged = sum(run.diverged_epoch is not None for run in runs)
             accuracies = tuple(100 * run.accuracy for run in runs)
             points.append(StalenessPoint(kind=kind, staleness=profile, accuracies=accuracies, diverged=diverged, mean=mean, low=low, high=high))

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikepipe_sched import Problem, Result, TrainingSetup, load_network, load_platform, lower, solve, validate
+from spikepipe_sched.learning import OptimizerName
 from spikepipe_sched.validate.policies import POLICIES
-from spikepipe_sched.validation import SYNCHRONOUS, Optimizer, Validation, ValidationSetup
+from spikepipe_sched.validation import SYNCHRONOUS, Validation, ValidationSetup
 
 PROCESSORS = (2, 4, 8)
 
@@ -88,7 +89,7 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
             yield row(case, label, measure(case, schedule(case, processors), f"p{processors}", setup, options))
     case = CASES[0]
     result = schedule(case, 4)
-    trained: tuple[tuple[Optimizer, float], ...] = (("adam", 2e-3), ("sgd", 0.1))
+    trained: tuple[tuple[OptimizerName, float], ...] = (("adam", 2e-3), ("sgd", 0.02))
     for optimizer, rate in trained:
         for policy, spec in POLICIES.items():
             if optimizer in spec.optimizers:

@@ -52,7 +52,6 @@ def small_data(train: int = 35, test: int = 30) -> DataSet:
     """By default four updates of eight samples, and three left over."""
     return DataSet(
         name="points",
-        summary="points around three corners",
         source="made up",
         coding="direct",
         classes=3,

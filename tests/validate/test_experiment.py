@@ -349,7 +349,7 @@ def test_a_note_says_when_the_loss_reads_more_than_the_schedule_moves(neuron, wi
     ("field", "value"), [("epochs", 0), ("seeds", 1.5), ("margin", 0), ("margin", 101), ("rate", 0), ("loss", "hinge"), ("batch", 0), ("decay", "x")]
 )
 def test_a_set_up_out_of_range_is_refused(field, value):
-    with pytest.raises(InputError, match=f"validation: {field} must"):
+    with pytest.raises(InputError, match=f"{field} must"):
         ValidationSetup(**{field: value})
 
 

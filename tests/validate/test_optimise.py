@@ -111,7 +111,7 @@ def test_the_warm_up_rises_to_the_full_rate_before_the_schedule_begins() -> None
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "lion"}, "optimizer: name must be one of sgd, adam, got 'lion'"),
+        ({"name": "lion"}, "optimizer: name must be one of adam, sgd, got 'lion'"),
         ({"schedule": "linear"}, "optimizer: schedule must be one of constant, cosine, step, got 'linear'"),
         ({"rate": 0}, "optimizer: rate must be above 0, got 0"),
         ({"rate": math.inf}, "optimizer: rate must be a finite number, got inf"),

@@ -102,9 +102,10 @@ def test_a_joint_profile_that_allows_no_more_than_a_uniform_one_is_not_tried(bea
     assert delay_limits(found, 1.0) == (("fc0", 5), ("fc1", 5))
 
 
-def test_diverged_runs_are_counted(bears):
-    bears(lambda profile: 80.0 * any(profile))
+def test_diverged_runs_are_counted_and_no_difference_is_larger_than_everything(bears):
+    bears(lambda profile: 80.0 * any(profile), spread=4.0)
     (found,) = sweep_delays(scheduled(16, 10), (1,), data="digits", setup=SETUP).points
+    assert (found.low, found.high) == (-100.0, pytest.approx(-78 + 2 * 12.7062, rel=1e-4))
     assert found.diverged == 2
     assert not found.keeps_accuracy(100)
 

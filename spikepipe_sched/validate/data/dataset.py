@@ -44,11 +44,12 @@ class DataSet:
 
     ``coding`` says what a batch brings at every step, as in `Network.coding`: ``spikes`` (ones and
     zeros) or ``direct`` (real values). ``shape`` is that of one sample at one of its ``time_steps``.
+    ``notes`` say what was done to the samples that changes what can be learned.
     """
 
     name: str
-    summary: str
     source: str
+    notes: tuple[str, ...] = ()
     coding: Coding
     classes: int
     shape: Shape

@@ -228,8 +228,8 @@ def load_data(
     cut = entry.kind == "sequences" and time_steps < entry.time_steps
     return DataSet(
         name=name,
-        summary=f"{entry.summary}; cut to {time_steps} frames" if cut else entry.summary,
         source=entry.source,
+        notes=(f"the sequences, of up to {entry.time_steps} frames, are cut to {time_steps}",) if cut else (),
         coding="spikes" if coding in _SPIKES else "direct",
         classes=entry.classes,
         shape=shape,
