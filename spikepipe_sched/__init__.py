@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.export.toml import save_network
     from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
     from spikepipe_sched.importers.torch import from_torch
+    from spikepipe_sched.learning import ValidationSetup
     from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
     from spikepipe_sched.pareto import Front, FrontPoint, pareto
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from spikepipe_sched.staleness_limits import delay_limits
     from spikepipe_sched.training import TrainingSetup
     from spikepipe_sched.validate import validate
-    from spikepipe_sched.validation import Validation, ValidationSetup
+    from spikepipe_sched.validate.data import DataSet
+    from spikepipe_sched.validate.sweep import sweep_delays
+    from spikepipe_sched.validation import Validation
     from spikepipe_sched.versions import WeightDelays
 
     check = violations
@@ -90,8 +93,10 @@ _WHERE = {
     "compare": "comparison",
     "Comparison": "comparison",
     "WeightDelays": "versions",
+    "DataSet": "validate.data",
+    "sweep_delays": "validate",
     "Validation": "validation",
-    "ValidationSetup": "validation",
+    "ValidationSetup": "learning",
     "Staleness": "staleness",
     "delay_limits": "staleness_limits",
     "SpikepipeError": "errors",
@@ -102,6 +107,7 @@ __all__ = [
     "Budget",
     "Comparison",
     "CostModel",
+    "DataSet",
     "Energy",
     "Front",
     "FrontPoint",
@@ -152,6 +158,7 @@ __all__ = [
     "simulate",
     "solve",
     "solver_names",
+    "sweep_delays",
     "validate",
     "violations",
     "within_slack",

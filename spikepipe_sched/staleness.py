@@ -22,6 +22,8 @@ from spikepipe_sched.validation import DataSummary, ValidationSetup
 if TYPE_CHECKING:
     import os
 
+    from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
+
     from spikepipe_sched.training import TrainingSetup
 
 #: Staleness of every layer, in the order of `Staleness.layers`.
@@ -76,6 +78,10 @@ class StalenessPoint:
         """Whether a loss of ``tolerance`` points or more is excluded: by the interval, and no run diverged."""
         return self.diverged == 0 and self.low > -tolerance
 
+    def loses_accuracy(self, tolerance: float) -> bool:
+        """Whether a loss of more than ``tolerance`` points is shown: by the interval, or a run diverged. Neither may hold."""
+        return self.diverged > 0 or self.high < -tolerance
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staleness:
@@ -86,7 +92,12 @@ class Staleness:
     network
         What was trained.
     bptt_steps
-        Length of truncated back-propagation through time; None: the whole sequence.
+        Length of truncated back-propagation through time [steps]; None: the whole sequence.
+    windows
+        Into which the time steps are cut [count].
+    micro_batches
+        Into which the samples of an update are cut [count]. Batch normalisation takes means and
+        variances of one window of one of them.
     weights
         Which version backward passes read: the one that the forward pass has read (``stash``), or the
         newest (``latest``), as schedules for the policy are made for.
@@ -108,6 +119,8 @@ class Staleness:
 
     network: Network
     bptt_steps: int | None
+    windows: int
+    micro_batches: int
     weights: WeightPolicy
     data: DataSummary
     setup: ValidationSetup
@@ -121,7 +134,8 @@ class Staleness:
     def __post_init__(self) -> None:
         where, layers, seeds = f"staleness of '{self.network.name}'", self.layers, self.setup.seeds
         require_one_of(where, "weights", self.weights, get_args(WeightPolicy))
-        require_whole(where, "updates", self.updates, 1)
+        for field in ("windows", "micro_batches", "updates"):
+            require_whole(where, field, getattr(self, field), 1)
         require(self.setup.batch is not None and self.setup.policy is not None, f"{where}: its setup must name batch and policy")
         _require_accuracies(where, self.synchronous)
         require(len(self.synchronous) == seeds, f"{where}: {seeds} seeds, but {len(self.synchronous)} accuracies of the synchronous arm")
@@ -159,6 +173,32 @@ class Staleness:
 
         return staleness_to_json(self, path)
 
+    def curves(self) -> Figure:
+        """Difference in accuracy over staleness, with 95 % intervals, as a plotly figure."""
+        from spikepipe_sched.export.staleness import staleness_chart
+
+        return staleness_chart(self)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Figures and curves as a page that needs nothing else; also written to ``path`` if given."""
+        from spikepipe_sched.export.staleness import staleness_page
+        from spikepipe_sched.files import write_atomically
+
+        page = staleness_page(self)
+        if path is not None:
+            write_atomically(path, page)
+        return page
+
+    def __str__(self) -> str:
+        from spikepipe_sched.export.staleness import staleness_text
+
+        return staleness_text(self)
+
+    def _repr_html_(self) -> str:
+        from spikepipe_sched.export.staleness import staleness_cell
+
+        return staleness_cell(self)
+
 
 def named(layers: Sequence[str], profile: Profile) -> str:
     """A profile in words: ``3`` where all layers are alike, else ``fc1 8, fc2 4``, without those that are not stale."""
@@ -176,6 +216,7 @@ def mismatch(staleness: Staleness, network: Network, training: TrainingSetup, we
     """The first respect in which a training is not the measured one: what was measured, and what is asked for; None if there is none.
 
     Names and sources of networks may differ, and so may spike rates: they do not change what is learned.
+    Windows and micro-batches do so through batch normalisation alone; schedules with delays have one micro-batch per update.
     """
     pairs: list[tuple[str, object, object]] = [
         ("layers", _names(staleness.network), _names(network)),
@@ -194,6 +235,8 @@ def mismatch(staleness: Staleness, network: Network, training: TrainingSetup, we
         ("bptt_steps", staleness.bptt_steps, training.bptt_steps),
         ("weights", staleness.weights, weights),
     ]
+    if any(layer.norm == "batch" for layer in network.layers):
+        pairs += [("windows", staleness.windows, training.windows), ("micro_batches", staleness.micro_batches, 1)]
     return next(((f"{what} {measured}", f"{wanted}") for what, measured, wanted in pairs if measured != wanted), None)
 
 

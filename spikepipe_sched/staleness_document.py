@@ -42,6 +42,8 @@ class StalenessDocument(Document, frozen=True):
     schema: Annotated[Literal["spikepipe-sched/staleness/1"], Meta(description="Identifies this format.")]
     network: NetworkDocument
     bptt_steps: Annotated[Positive | None, Meta(description="Length of truncated back-propagation through time [steps]; null: the whole sequence.")]
+    windows: Annotated[Positive, Meta(description="Into which the time steps are cut [count]; batch normalisation is of one of them.")]
+    micro_batches: Annotated[Positive, Meta(description="Into which the samples of an update are cut [count]; batch normalisation is of one of them.")]
     weights: Annotated[WeightPolicy, Meta(description="Version that backward passes read: that of the forward pass (stash), or the newest (latest).")]
     data: DataDocument
     setup: SetupDocument

@@ -44,6 +44,8 @@ def measured(lows: Mapping[Profile, float], **changed: object) -> Staleness:
     fields = {
         "network": chain(layers),
         "bptt_steps": None,
+        "windows": 1,
+        "micro_batches": 1,
         "weights": "stash",
         "data": DATA,
         "setup": SETUP,

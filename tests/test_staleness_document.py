@@ -46,6 +46,8 @@ def test_reading_gives_back_what_was_written(sweep, tmp_path):
         (("synchronous",), [90.0], "$: staleness of 'chain': 2 seeds, but 1 accuracies of the synchronous arm"),
         (("setup", "batch"), None, "$: staleness of 'chain': its setup must name batch and policy"),
         (("setup", "margin"), 0, "$.setup.margin: "),
+        (("windows",), 0, "$.windows: "),
+        (("micro_batches",), 1.5, "$.micro_batches: "),
         (("network", "layers", 0, "inputs"), ["z"], "$.network: layer 'a': its input 'z'"),
         (("more",), 1, "$: "),
     ],
@@ -106,6 +108,24 @@ def test_another_training_is_told_apart(sweep, changed, setup, weights, says):
     assert mismatch(sweep, replace(chain(2), **changed), TrainingSetup(**options), weights) == says
 
 
+@pytest.mark.parametrize(
+    ("swept", "windows", "says"),
+    [({}, 2, ("windows 1", "2")), ({"windows": 2}, 2, None), ({"micro_batches": 4}, 1, ("micro_batches 4", "1"))],
+)
+def test_windows_and_micro_batches_matter_to_batch_normalisation_alone(swept, windows, says):
+    plain = chain(2)
+    normal = replace(plain, layers=(plain.layers[0], replace(plain.layers[1], norm="batch")))
+    training = TrainingSetup(batch=16, windows=windows)
+    assert mismatch(measured(LOWS, **swept), plain, training, "stash") is None
+    assert mismatch(measured(LOWS, network=normal, **swept), normal, training, "stash") == says
+
+
+@pytest.mark.parametrize("field", ["windows", "micro_batches", "updates"])
+def test_what_is_counted_is_at_least_one(field):
+    with pytest.raises(InputError, match=f"staleness of 'chain': {field} must be at least 1, got 0"):
+        measured(LOWS, **{field: 0})
+
+
 def test_a_sweep_whose_backward_passes_read_the_newest_weights_fits_schedules_made_for_that(sweep):
     latest = replace(sweep, weights="latest")
     training = TrainingSetup(batch=16, bptt_steps=2, windows=1)
@@ -117,3 +137,6 @@ def test_a_point_says_how_it_was_compared():
     assert point((1, 1), -0.4, 0.5).keeps_accuracy(1.0)
     assert not point((1, 1), -0.4, 0.6).keeps_accuracy(1.0)
     assert not point((1, 1), 2.0, 0.5, diverged=1).keeps_accuracy(1.0)
+    assert point((1, 1), 2.0, 0.5, diverged=1).loses_accuracy(1.0)
+    assert point((1, 1), -1.6, 0.5).loses_accuracy(1.0)
+    assert not point((1, 1), -1.4, 0.5).loses_accuracy(1.0)

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "export": "Write a schedule file as a Chrome trace or an HTML page.",
     "networks": "List the networks of the library with their sizes.",
     "platforms": "List the platforms of the library.",
+    "datasets": "List the data sets that validate trains on.",
     "solvers": "List the installed solvers.",
     "schema": "Print the JSON Schema of schedule, validation, network or platform files.",
 }

@@ -12,8 +12,10 @@ from spikepipe_sched.export.table import table
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
+    from spikepipe_sched.staleness import Staleness
+    from spikepipe_sched.validation import Validation
 
-__all__ = ["require_writable", "table", "to_json", "warn_if_wrong"]
+__all__ = ["deliver", "require_writable", "table", "to_json", "warn_if_wrong"]
 
 
 def to_json(data: Any) -> str:
@@ -30,6 +32,18 @@ def warn_if_wrong(file: Path, result: Result) -> None:
     wrong = recheck(result)
     if wrong:
         print(f"warning: {file} has {len(wrong)} violation{'s' if len(wrong) > 1 else ''}, the first: {wrong[0]}; see 'check'", file=sys.stderr)
+
+
+def deliver(found: Validation | Staleness, text: str, output: Path | None, html: Path | None, *, json: bool) -> None:
+    """Write the files first of all, as whoever reads the text may close the pipe; then print ``text`` or JSON, and what was written."""
+    if output is not None:
+        found.to_json(output)
+    if html is not None:
+        found.to_html(html)
+    print(found.to_json() if json else text)
+    for path in (output, html):
+        if path is not None:
+            print(f"written to {path}", file=sys.stderr if json else sys.stdout)
 
 
 def require_writable(path: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Group, Parameter
 
 from spikepipe_sched.cli.options import numbers
+from spikepipe_sched.cli.output import deliver
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -49,11 +50,9 @@ class Sweep:
 def run_sweep(result: Result, asked: Sweep, options: dict[str, Any], output: Path | None, html: Path | None, *, json: bool) -> int:
     """Measure, write and print; ``options`` are those that `spikepipe_sched.validate` takes too."""
     from spikepipe_sched.cli.training_progress import live_training
-    from spikepipe_sched.validate import require_torch
 
     steps = numbers(STEPS if asked.staleness is None else asked.staleness, "--staleness")
-    require_torch()
-    from spikepipe_sched.validate.sweep import sweep_delays
+    from spikepipe_sched.validate import sweep_delays
 
     try:
         with live_training() as observer:
@@ -62,20 +61,5 @@ def run_sweep(result: Result, asked: Sweep, options: dict[str, Any], output: Pat
         folder = options["checkpoints"]
         print("interrupted" + (f"; --resume goes on from {folder}" if folder is not None else ""), file=sys.stderr)
         return 130
-    if output is not None:  # first of all: whoever reads the table may close the pipe
-        found.to_json(output)
-    if html is not None:
-        from spikepipe_sched.export.staleness import staleness_page
-        from spikepipe_sched.files import write_atomically
-
-        write_atomically(html, staleness_page(found))
-    if json:
-        print(found.to_json())
-    else:
-        from spikepipe_sched.export.staleness import staleness_text
-
-        print(staleness_text(found))
-    for path in (output, html):
-        if path is not None:
-            print(f"written to {path}", file=sys.stderr if json else sys.stdout)
+    deliver(found, str(found), output, html, json=json)
     return 0

@@ -37,6 +37,7 @@ def validate(
     fail_on_degraded: Flag = False,
     workers: int = 1,
     device: str = "cpu",
+    threads: int = 1,
     html: Path | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     json: JsonFlag = False,
@@ -72,9 +73,11 @@ def validate(
     fail_on_degraded
         Exit with code 1 if the verdict is degraded; not if it is inconclusive.
     workers
-        Runs side by side, each in a process of one thread.
+        Runs side by side, each in a process of its own.
     device
         Where PyTorch computes: cpu, or cuda.
+    threads
+        PyTorch's threads in every run; small networks are quickest with one.
     html
         File for a page with the curves.
     output
@@ -106,6 +109,7 @@ def validate(
         "resume": resume,
         "workers": workers,
         "device": device,
+        "threads": threads,
     }
     if sweep.asked():
         require(not fail_on_degraded, "--fail-on-degraded needs a verdict on one schedule; a sweep has none")

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from spikepipe_sched.schedule import Schedule
 
 
+#: Okabe and Ito's, told apart by colour-blind readers.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = PALETTE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Colour (Okabe and Ito's palette, told apart by colour-blind readers) and text cell of a kind of task."""
+    """Colour and text cell of a kind of task."""
 
     label: str
     colour: str
@@ -30,12 +35,12 @@ class Look:
 OTHER: Final = ""
 #: In the order of the legend; kinds of users' own graphs that are not listed look like `OTHER`.
 LOOKS: Final[Mapping[str, Look]] = {
-    "F": Look(label="F forward", colour="#0072B2", cell="█"),
-    "E": Look(label="E error", colour="#CC79A7", cell="▚"),
-    "B": Look(label="B activation gradient", colour="#E69F00", cell="▓"),
-    "W": Look(label="W weight gradient", colour="#009E73", cell="▒"),
-    "U": Look(label="U weight update", colour="#D55E00", cell="░"),
-    OTHER: Look(label="task", colour="#56B4E9", cell="■"),
+    "F": Look(label="F forward", colour=BLUE, cell="█"),
+    "E": Look(label="E error", colour=PURPLE, cell="▚"),
+    "B": Look(label="B activation gradient", colour=ORANGE, cell="▓"),
+    "W": Look(label="W weight gradient", colour=GREEN, cell="▒"),
+    "U": Look(label="U weight update", colour=VERMILION, cell="░"),
+    OTHER: Look(label="task", colour=SKY, cell="■"),
 }
 
 

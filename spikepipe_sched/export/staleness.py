@@ -1,11 +1,11 @@
-"""A sweep over delays: as text, as a chart, and as the note that goes with limits taken from it."""
+"""A sweep over delays: as text, as a cell for notebooks, as a chart and a page, and as the note that goes with limits taken from it."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import plain
+from spikepipe_sched.export.bars import PALETTE, plain
 from spikepipe_sched.export.gantt import INK
 from spikepipe_sched.export.html import embedded, html_table, page
 from spikepipe_sched.export.table import table
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from spikepipe_sched.staleness import Staleness, StalenessPoint
 
-#: Okabe and Ito's colours, told apart by colour-blind readers.
-_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _GRID: Final = "rgba(118,118,118,0.3)"
 
 
@@ -32,7 +30,7 @@ def conditions(staleness: Staleness) -> str:
 def limits_note(staleness: Staleness, tolerance: float, point: StalenessPoint | None) -> str:
     """What limits on delays rest on; ``point`` is that of `spikepipe_sched.staleness_limits.loosest`."""
     if point is None:
-        found = f"no measured staleness excludes a loss of {_points(tolerance)} or more: nothing may be stale"
+        found = f"no measured staleness excludes a loss of {_points(tolerance)} or more: nothing may be stale{_hint(staleness, tolerance)}"
     else:
         found = (
             f"staleness of at most {_named(staleness, point)}, measured: {point.mean:+.2f} points of accuracy, 95 % interval {point.low:+.2f} to {point.high:+.2f}, "
@@ -47,14 +45,17 @@ def staleness_text(staleness: Staleness) -> str:
     return "\n".join([conditions(staleness), "", table(headers, rows, right=range(2, 6)), "", *_closing(staleness)])
 
 
+def staleness_cell(staleness: Staleness) -> str:
+    """For notebooks: what the text says, as HTML."""
+    return f"<div><p>{escape(conditions(staleness))}</p>{_figures(staleness)}</div>"
+
+
 def staleness_page(staleness: Staleness) -> str:
     """A self-contained page: conditions, chart and table."""
-    headers, rows = _rows(staleness)
-    said = "".join(f"<p>{escape(line)}</p>" for line in _closing(staleness))
     sections = [
         ("Conditions", f"<p>{escape(conditions(staleness))}</p>"),
         ("Accuracy", embedded(staleness_chart(staleness), "staleness", script=True)),
-        ("Figures", html_table(headers, rows, range(2, 6)) + said),
+        ("Figures", _figures(staleness)),
     ]
     return page(f"staleness of {staleness.network.name}", sections)
 
@@ -70,7 +71,7 @@ def staleness_chart(staleness: Staleness) -> Figure:
     figure = go.Figure()
     for place, (name, points) in enumerate(traces.items()):
         points.sort(key=lambda point: max(point.staleness))
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = PALETTE[place % len(PALETTE)]
         figure.add_scatter(
             x=[max(point.staleness) for point in points],
             y=[point.mean for point in points],
@@ -89,7 +90,10 @@ def staleness_chart(staleness: Staleness) -> Figure:
     margin = staleness.setup.margin
     figure.add_hline(y=-margin, line={"color": INK, "dash": "dash"}, annotation={"text": f"margin: {_points(margin)}"})
     figure.update_layout(
-        title={"text": "Accuracy with stale weights less that without", "font": {"size": 14}},
+        title={
+            "text": escape(plain(f"{staleness.network.name} on {staleness.data.name}: accuracy with stale weights less that without")),
+            "font": {"size": 14},
+        },
         height=500,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -106,10 +110,15 @@ def _rows(staleness: Staleness) -> tuple[list[str], list[list[str]]]:
     rows = [["0", "synchronous", f"{sum(staleness.synchronous) / seeds:.2f} %", "", "", "", ""]]
     for point in staleness.points:
         accuracy = f"{sum(point.accuracies) / seeds:.2f} %"
-        says = "excluded" if point.keeps_accuracy(margin) else "shown" if point.diverged or point.high < -margin else "not excluded"
+        says = "excluded" if point.keeps_accuracy(margin) else "shown" if point.loses_accuracy(margin) else "not excluded"
         interval = f"{point.low:+.2f} to {point.high:+.2f}"
         rows.append([_named(staleness, point), point.kind, accuracy, f"{point.mean:+.2f}", interval, str(point.diverged), says])
     return headers, rows
+
+
+def _figures(staleness: Staleness) -> str:
+    headers, rows = _rows(staleness)
+    return html_table(headers, rows, range(2, 6)) + "".join(f"<p>{escape(line)}</p>" for line in _closing(staleness))
 
 
 def _closing(staleness: Staleness) -> list[str]:
@@ -118,9 +127,15 @@ def _closing(staleness: Staleness) -> list[str]:
     for kind in ("uniform", "joint"):
         if any(point.kind == kind for point in staleness.points):
             best = loosest_of(staleness, margin, kind)
-            found = "only 0" if best is None else f"at most {_named(staleness, best)}"
+            found = f"only 0{_hint(staleness, margin)}" if best is None else f"at most {_named(staleness, best)}"
             lines.append(f"{kind} staleness for which, and for all measured within it, a loss of {_points(margin)} or more is excluded: {found}")
     return lines
+
+
+def _hint(staleness: Staleness, tolerance: float) -> str:
+    """What could allow more, where nothing may be stale although a loss is not shown everywhere."""
+    undecided = any(not point.keeps_accuracy(tolerance) and not point.loses_accuracy(tolerance) for point in staleness.points)
+    return "; more seeds, or a larger --tolerance, may allow some" if undecided else ""
 
 
 def _points(value: float) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import plain
+from spikepipe_sched.export.bars import BLUE, VERMILION, plain
 from spikepipe_sched.export.html import embedded, html_table, page
 from spikepipe_sched.export.table import labelled, table
 from spikepipe_sched.validation import DELAYED, SYNCHRONOUS
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from spikepipe_sched.validation import TrainedRun, Validation
 
-#: Okabe and Ito's palette, told apart by colour-blind readers.
-COLOURS: Final = {SYNCHRONOUS: "#0072B2", DELAYED: "#D55E00"}
-_ARMS: Final = ("arm", "rate", "runs", "accuracy", "after the last epoch", "diverged", "samples/s")
+COLOURS: Final = {SYNCHRONOUS: BLUE, DELAYED: VERMILION}
+_ARMS: Final = ("arm", "rate", "runs", "accuracy", "± std", "diverged", "samples/s")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 260, 48, 34
 
 
@@ -55,18 +54,19 @@ def validation_rows(validation: Validation) -> list[tuple[str, str]]:
     """Label and text of every line of the summary; the last two are the difference and the verdict."""
     setup, data, delays = validation.setup, validation.data, validation.delays
     stale = [delay - 1 for delay in delays.forward]
+    scheduled = f", with the delays of the schedule of '{validation.problem}'" if validation.problem != validation.network else ""
     coded = f", coded {setup.coding}" if setup.coding else ""
     optimizer = f"{setup.optimizer}, rate {f'{setup.rate:g}' if not setup.tune else 'tuned'}, {setup.rate_schedule}"
     optimizer += f" after {setup.warmup:,} updates of warm-up" if setup.warmup else ""
     optimizer += f", momentum {setup.momentum:g}" + (f", weight decay {setup.weight_decay:g}" if setup.weight_decay else "")
     neurons = f"decay {setup.decay:g}, threshold {setup.threshold:g}, reset {setup.reset}; surrogate {setup.surrogate} of width {setup.surrogate_width:g}"
     return [
-        ("trained", f"{validation.network} as scheduled in '{validation.problem}'; on {validation.device}, {validation.runtime_s:,.1f} s"),
+        ("trained", f"{validation.network}{scheduled}; on {validation.device}, {validation.runtime_s:,.1f} s"),
         (
             "data",
             f"{data.name}{coded}: {data.train_samples:,} training and {data.test_samples:,} test samples of {data.classes} classes (chance {100 * data.chance:.1f} %); {data.source}",
         ),
-        ("staleness", f"at most {max(stale)}, {sum(stale)} in all [updates]: {_staleness(validation)}"),
+        ("staleness", f"largest {max(stale)}, sum {sum(stale)} [updates]: {_staleness(validation)}"),
         ("policy", setup.policy or ""),
         ("optimizer", optimizer),
         ("length", f"{setup.epochs:,} epochs, {validation.updates:,} updates of {setup.batch:,} samples; loss {setup.loss}"),
@@ -153,7 +153,8 @@ def curves(validation: Validation) -> Figure:
     figure.update_yaxes(title_text="test accuracy [%]", row=1, col=1)
     figure.update_yaxes(title_text="training loss", row=2, col=1)
     figure.update_xaxes(title_text="epoch", row=2, col=1)
-    figure.update_layout(height=640, hovermode="x unified", template="plotly_white", margin={"t": 30})
+    title = escape(plain(f"{validation.network} on {validation.data.name}, with the delays of a schedule and without"))
+    figure.update_layout(height=640, hovermode="x unified", template="plotly_white", title={"text": title, "font": {"size": 14}}, margin={"t": 50})
     return figure
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.step import callable_module
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from spikepipe_sched.network import Network
     from spikepipe_sched.result import Result
     from spikepipe_sched.validate.data import DataSet
+    from spikepipe_sched.validate.sweep import sweep_delays
 
-__all__ = ["Validation", "ValidationSetup", "require_torch", "validate"]
+__all__ = ["Validation", "ValidationSetup", "require_torch", "sweep_delays", "validate"]
 
 
 def validate(
@@ -33,6 +34,7 @@ def validate(
     resume: bool = False,
     workers: int = 1,
     device: str = "cpu",
+    threads: int = 1,
     observer: Callable[[TrainingProgress], None] | None = None,
 ) -> Validation:
     """Train a network with exactly the weight versions of a schedule, and the same without any delay.
@@ -47,7 +49,8 @@ def validate(
     result
         A schedule and its problem.
     data
-        Name of a data set (`spikepipe_sched.validate.data.data_names`), or one that was loaded.
+        Name of a data set (`spikepipe_sched.validate.data.data_names`), or one that was loaded
+        (``load_data``) or made of arrays (`DataSet.from_arrays`).
     data_path
         Where its files are, if it does not come with a package.
     network
@@ -60,10 +63,13 @@ def validate(
         Go on from the checkpoints in that folder. The result is bit for bit that of an uninterrupted
         run on the same machine. Other epochs or rates need another folder; more seeds do not.
     workers
-        Runs side by side, in processes of one thread each, which may round otherwise than the threads of
-        one process. Scripts that ask for more than 1 need ``if __name__ == "__main__":``.
+        Runs side by side, in processes of their own. Scripts that ask for more than 1 need
+        ``if __name__ == "__main__":``.
     device
-        Where PyTorch computes.
+        Where PyTorch computes: ``cpu``, or ``cuda``.
+    threads
+        PyTorch's threads in every run; other numbers may round otherwise. Small networks are quickest
+        with one: more of them wait for each other, many times over on a machine that has other work.
     observer
         Hears how far it is.
 
@@ -86,6 +92,7 @@ def validate(
         resume=resume,
         workers=workers,
         device=device,
+        threads=threads,
         observer=observer,
     )
 
@@ -100,6 +107,16 @@ def require_torch() -> None:
     """
     if find_spec("torch") is None:
         raise InputError("training needs PyTorch, which is not installed: pip install 'spikepipe-sched[validate]'")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs PyTorch on first use (PEP 562)."""
+    if name != "sweep_delays":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    require_torch()
+    from spikepipe_sched.validate.sweep import sweep_delays
+
+    return sweep_delays
 
 
 callable_module(__name__, validate)

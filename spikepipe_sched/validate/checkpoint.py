@@ -91,7 +91,7 @@ class Store:
         for name in here:
             if there.get(name) != here[name]:
                 values = "" if len(f"{there.get(name)}{here[name]}") > 60 else f" ({there.get(name)} there, {here[name]} now)"
-                raise InputError(f"{path}: is of a run with another {name.replace('_', ' ')}{values}; delete it, or name another folder for checkpoints")
+                raise InputError(f"{path}: was made with other {name.replace('_', ' ')}{values}; delete it, or name another folder for checkpoints")
         return content
 
     def save(self, job: Job, content: dict[str, Any]) -> None:

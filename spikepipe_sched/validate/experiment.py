@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikepipe_sched.errors import InputError, require, require_one_of, require_whole
+from spikepipe_sched.errors import InputError, require, require_one_of, require_whole, shown
 from spikepipe_sched.layer import SPIKING
 from spikepipe_sched.lower.sites import read_outs
 from spikepipe_sched.validate.checkpoint import Store, identity
-from spikepipe_sched.validate.data import load_data
+from spikepipe_sched.validate.data import DataSet, load_data
 from spikepipe_sched.validate.policies import POLICIES, policy_for
 from spikepipe_sched.validate.run import Experiment, Job, Report
 from spikepipe_sched.validate.statistics import verdict
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from spikepipe_sched.network import Network
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
-    from spikepipe_sched.validate.data import DataSet
 
 
 def run_validation(
@@ -42,6 +41,7 @@ def run_validation(
     resume: bool,
     workers: int,
     device: str,
+    threads: int,
     observer: Report | None,
 ) -> Validation:
     """See `spikepipe_sched.validate`."""
@@ -49,7 +49,7 @@ def run_validation(
     require_whole("validate", "workers", workers, 1)
     require(checkpoints is not None or not resume, "validate: to resume, name the folder of the checkpoints")
     problem, delays = result.problem, delays_of(result, setup.policy)
-    experiment = prepare(problem, delays, data=data, data_path=data_path, network=network, setup=setup, device=device)
+    experiment = prepare(problem, delays, data=data, data_path=data_path, network=network, setup=setup, device=device, threads=threads)
     setup = experiment.setup
     policy = setup.policy or problem.weights
     same = max(*delays.forward, *delays.backward) == 1  # every policy is plain training then
@@ -86,7 +86,7 @@ def run_validation(
         runs=tuple(runs),
         tuning=tuning,
         verdict=verdict(runs, summary, setup.margin, same=same, missing=setup.seeds * len(arms) - len(runs)),
-        notes=(*departures(problem, experiment), *notes(experiment, delays, tuning)),
+        notes=(*departures(problem, experiment), *notes(experiment, delays, tuning), *rising(runs, setup)),
         interrupted=interrupted,
         device=device,
         version=__version__,
@@ -111,7 +111,15 @@ def delays_of(result: Result, policy: str | None) -> WeightDelays:
 
 
 def prepare(
-    problem: Problem, delays: WeightDelays, *, data: str | DataSet, data_path: Path | None, network: Network | None, setup: ValidationSetup, device: str
+    problem: Problem,
+    delays: WeightDelays,
+    *,
+    data: str | DataSet,
+    data_path: Path | None,
+    network: Network | None,
+    setup: ValidationSetup,
+    device: str,
+    threads: int,
 ) -> Experiment:
     """Network, data and set-up, fitted to each other.
 
@@ -124,6 +132,8 @@ def prepare(
     if network is None:
         raise InputError(f"validate: '{problem.name}' was not made from a network, or by an earlier version; name the network to train")
     _same_layers(network, delays)
+    require_whole("validate", "threads", threads, 1)
+    require(device.partition(":")[0] in ("cpu", "cuda"), f"validate: device must be cpu or cuda, got {shown(device)}")
     try:
         torch.zeros(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -134,6 +144,7 @@ def prepare(
     if isinstance(data, str):
         data = load_data(data, path=data_path, time_steps=network.time_steps, coding=setup.coding, shape=network.input_shape, difficulty=setup.difficulty)
     else:
+        require(isinstance(data, DataSet), f"validate: data must be the name of a data set or a DataSet (DataSet.from_arrays), got {type(data).__name__}")
         loaded = setup.coding is None and not setup.difficulty and data_path is None
         require(loaded, f"validate: data '{data.name}' are loaded already; coding, difficulty and data_path belong to load_data")
     fits = (data.shape, data.time_steps) == (network.input_shape, network.time_steps)
@@ -142,7 +153,9 @@ def prepare(
         f"validate: data '{data.name}' have {_sample(data.shape, data.time_steps)}, network '{network.name}' takes {_sample(network.input_shape, network.time_steps)}",
     )
     bptt_steps, windows = (None, 1) if problem.training is None else (problem.training.bptt_steps, problem.training.windows)
-    experiment = Experiment(network=network, data=data, setup=setup, bptt_steps=bptt_steps, windows=windows, micro_batches=problem.micro_batches, device=device)
+    experiment = Experiment(
+        network=network, data=data, setup=setup, bptt_steps=bptt_steps, windows=windows, micro_batches=problem.micro_batches, device=device, threads=threads
+    )
     apart = problem.training is not None and problem.training.loss == "step" and windows > 1
     require(
         not apart or setup.loss == "step",
@@ -186,7 +199,9 @@ def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningP
         found.append(f"policy {policy.name}: {policy.summary}; {policy.source}")
     together = policy.load().iterations_per_update(delays)
     if together > 1:
-        found.append(f"the policy averages {together} iterations into an update, so the delayed arm makes fewer updates on the same samples")
+        found.append(
+            f"the policy averages {together} iterations into an update, so the delayed arm makes fewer updates on the same samples; iterations left over at the end make none"
+        )
     late = max(*delays.forward, *delays.backward) - 1
     if 4 * late > experiment.updates:
         found.append(f"the first {late} of {experiment.updates} iterations fill the pipeline, and find fresher weights than the others: train for longer")
@@ -203,6 +218,18 @@ def notes(experiment: Experiment, delays: WeightDelays, tuning: Sequence[TuningP
         if rates[0].chosen or rates[-1].chosen:
             found.append(f"the best rate of the {arm} arm is at the end of its grid: one beyond it may be better")
     return tuple(found)
+
+
+def rising(runs: Sequence[TrainedRun], setup: ValidationSetup) -> tuple[str, ...]:
+    """Whether the synchronous arm was not trained out: then the difference may tell of slower learning, not of what is lost in the end."""
+    curves = [run.accuracies for run in runs if run.arm == SYNCHRONOUS and run.diverged_epoch is None]
+    last = max(1, setup.epochs // 4)
+    if setup.epochs < 2 or not curves:
+        return ()
+    gained = 100 * sum(curve[-1] - curve[-1 - last] for curve in curves) / len(curves)
+    ends = "the last epoch" if last == 1 else f"the last {last} epochs"
+    told = f"without delays accuracy still rose by {gained:.1f} points over {ends}: trained for longer, the difference may be another"
+    return (told,) if gained > setup.margin else ()
 
 
 def _same_layers(network: Network, delays: WeightDelays) -> None:

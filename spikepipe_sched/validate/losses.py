@@ -23,7 +23,6 @@ from typing import Final, get_args
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from spikepipe_sched.errors import require_one_of
 from spikepipe_sched.learning import Loss
 from spikepipe_sched.validate.outputs import Outputs
 
@@ -46,13 +45,7 @@ def loss(name: Loss, outputs: Outputs, labels: Tensor) -> Tensor:
     -------
     Tensor
         A number, with a backward pass.
-
-    Raises
-    ------
-    InputError
-        If there is no such loss.
     """
-    require_one_of("validate", "loss", name, LOSSES)
     values = outputs.values
     if name == "step":
         return cross_entropy(values.flatten(0, 1), labels.repeat(len(values)))
@@ -77,11 +70,5 @@ def predict(name: Loss, outputs: Outputs) -> Tensor:
     -------
     Tensor
         Shape (n,), int64; of equal sums the first class.
-
-    Raises
-    ------
-    InputError
-        If there is no such loss.
     """
-    require_one_of("validate", "loss", name, LOSSES)
     return (outputs.potentials if name == "membrane" else outputs.values).sum(0).argmax(1)

@@ -7,8 +7,6 @@ statistics of batch normalisation; weights are the caller's, so that several ver
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -126,19 +124,6 @@ class Model:
         InputError
             If the inputs are not of the network's shape, or cannot be normalised as told.
         """
-        for name, values, potentials in self._run(inputs, weights, backward, training=training):
-            if name == self._output:
-                return Outputs(values=values, potentials=potentials, spiking=self.network.layer(name).neuron in SPIKING)
-        raise AssertionError(self._output)
-
-    def rates(self, inputs: Tensor, weights: Weights) -> dict[str, float]:
-        """Mean spikes per neuron and time step of every spiking layer, in evaluation: what ``spike_rate`` of a layer means to the cost model."""
-        spiking = {layer.name for layer in self.network.layers if layer.neuron in SPIKING}
-        with torch.no_grad():
-            return {name: values.mean().item() for name, values, _ in self._run(inputs, weights, None, training=False) if name in spiking}
-
-    def _run(self, inputs: Tensor, weights: Weights, backward: Weights | None, *, training: bool) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Name, outputs and potentials of one layer after the other."""
         run = Run(
             neurons=self.neurons, weights=weights, backward=backward, statistics=self.statistics, groups=self._groups if training else (1, 1), training=training
         )
@@ -152,12 +137,14 @@ class Model:
                 (layer,) = part
                 currents = run.currents(layer, [self._read(values[name], layer, name) for name in layer.inputs])
                 done = {layer.name: run.fire(layer, currents, self._truncate[layer.name])}
-            for name, (outputs, potentials) in done.items():
-                values[name] = outputs
-                yield name, outputs, potentials
+            if self._output in done:
+                outputs, potentials = done[self._output]
+                return Outputs(values=outputs, potentials=potentials, spiking=self.network.layer(self._output).neuron in SPIKING)
+            values |= {name: outputs for name, (outputs, _) in done.items()}
             for name in {name for layer in part for name in layer.inputs}:
                 if self._last_reader[name] == i:
                     del values[name]
+        raise AssertionError(self._output)
 
     def _read(self, outputs: Tensor, layer: Layer, name: str) -> Tensor:
         """What a layer reads of an input's outputs."""

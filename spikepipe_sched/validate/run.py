@@ -40,7 +40,7 @@ _TRAIN, _TEST = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Experiment:
-    """What all runs have in common; ``setup`` names batch, coding and policy; ``windows`` and ``micro_batches`` are the schedule's."""
+    """What all runs have in common; ``setup`` names batch, coding and policy; ``windows`` and ``micro_batches`` are the schedule's; ``threads`` are those of a run."""
 
     network: Network
     data: DataSet
@@ -49,6 +49,7 @@ class Experiment:
     windows: int = 1
     micro_batches: int = 1
     device: str = "cpu"
+    threads: int = 1
 
     @property
     def batch(self) -> int:

@@ -55,6 +55,7 @@ def sweep_delays(
     resume: bool = False,
     workers: int = 1,
     device: str = "cpu",
+    threads: int = 1,
     observer: Report | None = None,
 ) -> Staleness:
     """Measure what staleness costs in accuracy.
@@ -67,7 +68,7 @@ def sweep_delays(
         What to try [updates]; 0 is the synchronous arm, which is trained in any case.
     single_layers
         Each layer alone as well, and the joint profile that follows from it.
-    data, data_path, network, setup, checkpoints, resume, workers, device, observer
+    data, data_path, network, setup, checkpoints, resume, workers, device, threads, observer
         As in `spikepipe_sched.validate`; two seeds or more, and no tuning: one rate for all.
 
     Raises
@@ -85,7 +86,9 @@ def sweep_delays(
     require(setup.seeds >= 2, f"sweep: an interval needs at least 2 seeds, got {setup.seeds}")
     require(not setup.tune, "sweep: all profiles are trained at one rate; tune it by a validation, then name it")
     require(checkpoints is not None or not resume, "sweep: to resume, name the folder of the checkpoints")
-    experiment = prepare(result.problem, delays_of(result, setup.policy), data=data, data_path=data_path, network=network, setup=setup, device=device)
+    experiment = prepare(
+        result.problem, delays_of(result, setup.policy), data=data, data_path=data_path, network=network, setup=setup, device=device, threads=threads
+    )
     common = identity(experiment)
     store = None if checkpoints is None else Store.open(checkpoints, common, resume=resume)
     return _Sweep(experiment, store, workers, observer).run(steps, single_layers=single_layers)
@@ -108,6 +111,8 @@ class _Sweep:
         found = Staleness(
             network=experiment.network,
             bptt_steps=experiment.bptt_steps,
+            windows=experiment.windows,
+            micro_batches=experiment.micro_batches,
             weights=self.weights,
             data=summarise(experiment.data),
             setup=experiment.setup,

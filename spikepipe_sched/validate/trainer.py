@@ -46,8 +46,6 @@ class Trainer:
         Iterations of the whole training: the length of the rate's schedule.
     seed
         Of the initial weights.
-    synchronous
-        So many updates at the start are made without delays.
 
     Raises
     ------
@@ -66,12 +64,10 @@ class Trainer:
         loss: Loss = "rate",
         updates: int,
         seed: int,
-        synchronous: int = 0,
     ) -> None:
         require_one_of("validate", "loss", loss, LOSSES)
         require_whole("training", "updates", updates, 1)
         require_whole("training", "seed", seed, 0)
-        require_whole("training", "synchronous", synchronous, 0)
         unlike = sorted(set(delays.layers) ^ set(model.layers))
         require(
             not unlike, f"training: the delays are of other layers than those of the network that learn: {', '.join(unlike)}; give a schedule of this network"
@@ -92,13 +88,12 @@ class Trainer:
             "loss": loss,
             "updates": updates,
             "seed": seed,
-            "synchronous": synchronous,
         }
         self._per_update = kind.iterations_per_update(delays)
         # The rate goes through its schedule over the same samples, however many make an update.
         paced = replace(optimizer, warmup=optimizer.warmup // self._per_update)
         self._optimizer = Optimizer(model.initial(seed), paced, max(1, updates // self._per_update))
-        self._policy = kind(delays, self._optimizer, synchronous=synchronous)
+        self._policy = kind(delays, self._optimizer)
         self._iterations = 0
         self._sum: Weights | None = None
         self._finite = True

@@ -31,8 +31,7 @@ def run_all(
     Parameters
     ----------
     workers
-        Processes, of one thread each; 1: this one, with torch's own number of threads. Scripts that ask
-        for more need the usual ``if __name__ == "__main__":``.
+        Processes; 1: this one. Scripts that ask for more need the usual ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -49,11 +48,15 @@ def run_all(
     if workers > 1 and len(jobs) > 1:
         return _side_by_side(experiment, jobs, store, min(workers, len(jobs)), observer)
     ended: list[TrainedRun] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(experiment.threads)
     try:
         for i, job in enumerate(jobs):
             ended.append(_trained(experiment, job, store, observer, (i, len(jobs))))
     except KeyboardInterrupt:
         return ended, True
+    finally:
+        torch.set_num_threads(before)
     return ended, False
 
 
@@ -119,7 +122,7 @@ _HERE: Final = _Worker()
 
 def _begin(experiment: Experiment, store: Store | None, news: Any, stop: Any) -> None:
     """In a worker: remember the experiment, and end with the parent."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(experiment.threads)
 
     def report(progress: TrainingProgress) -> None:
         if stop.is_set():

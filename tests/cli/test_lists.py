@@ -12,6 +12,7 @@ from spikepipe_sched import list_networks, list_platforms, solver_names
 from spikepipe_sched.catalogue import list_solvers
 from spikepipe_sched.errors import SpikepipeError
 from spikepipe_sched.solver import Presets, load_solver
+from spikepipe_sched.validate.data import data_names
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ from spikepipe_sched.solver import Presets, load_solver
         ("networks", [entry.name for entry in list_networks()]),
         ("platforms", [entry.name for entry in list_platforms()]),
         ("solvers", [entry.name for entry in list_solvers()]),
+        ("datasets", list(data_names())),
     ],
 )
 def test_lists_hold_every_name(run, command, names):
@@ -27,6 +29,16 @@ def test_lists_hold_every_name(run, command, names):
     assert (text.code, data.code) == (0, 0)
     assert [line.split()[0] for line in text.out.splitlines()[1:] if not line.startswith(" ")] == names
     assert [entry["name"] for entry in json.loads(data.out)] == names
+
+
+def test_data_sets_are_listed_with_what_they_need(run):
+    text, entries = run("datasets").out, {entry["name"]: entry for entry in json.loads(run("datasets", "--json").out)}
+    assert "    --data-path  the folder of shd_train.h5 and shd_test.h5 (unpacked)\n" in text
+    assert text.count("--data-path") == sum(entry["data_path"] is not None for entry in entries.values())
+    digits = entries["digits"]
+    assert (digits["shape"], digits["time_steps"], digits["classes"], digits["data_path"]) == ([1, 8, 8], 8, 10, None)
+    assert digits["codings"] == ["direct", "poisson", "latency"]
+    assert all(entry["source"] and entry["summary"] in text for entry in entries.values())
 
 
 def test_every_solver_has_a_summary():

@@ -32,6 +32,10 @@ def test_listing_solvers_loads_no_search_engine():
     assert not loaded_by("solvers") & {"ortools", "numba", "networkx", "plotly", "torch"}
 
 
+def test_listing_data_sets_imports_nothing_heavy():
+    assert not loaded_by("datasets") & {*HEAVY, "sklearn"}
+
+
 def test_the_module_exits_with_the_code_of_the_command():
     done = subprocess.run([sys.executable, "-m", "spikepipe_sched", "show", "missing.json"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spikepipe_sched.export.validation import curves, mean_curve, svg_curves, validation_text
+from spikepipe_sched.export.validation import mean_curve, svg_curves, validation_text
 from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, Validation, ValidationSetup, Verdict
 from spikepipe_sched.versions import WeightDelays
 from tests.pages import EVIL, Tags
@@ -19,9 +19,9 @@ from tests.validations import made, trained
 def test_the_text_names_everything_that_decides():
     text = " ".join(str(made()).split())
     for said in (
-        "net as scheduled in 'net on four'",
+        "net, with the delays of the schedule of 'net on four'",
         "digits: 1,438 training and 359 test samples of 10 classes (chance 10.3 %); UCI",
-        "at most 3, 3 in all [updates]: fc1 3 (backward 1), fc2 0",
+        "largest 3, sum 3 [updates]: fc1 3 (backward 1), fc2 0",
         "policy latest",
         "adam, rate tuned, cosine, momentum 0.9",
         "3 epochs, 267 updates of 16 samples; loss rate",
@@ -80,7 +80,9 @@ def test_means_are_of_the_epochs_that_all_runs_reached():
 
 def drawn(validation: Validation) -> list[dict[str, Any]]:
     """The lines of the figure, as a browser gets them."""
-    return json.loads(curves(validation).to_json() or "")["data"]
+    figure = json.loads(validation.curves().to_json() or "")
+    assert figure["layout"]["title"]["text"] == "net on digits, with the delays of a schedule and without"
+    return figure["data"]
 
 
 def test_the_figure_holds_every_run_and_the_mean_of_each_arm():

@@ -132,16 +132,16 @@ def test_tuning_goes_on_too(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"setup": replace(QUICK, epochs=4)}, r"another epochs \(2 there, 4 now\)"),
-        ({"setup": replace(QUICK, rate=0.01)}, r"another rate \(0.05 there, 0.01 now\)"),
-        ({"setup": replace(QUICK, batch=4)}, r"another batch \(8 there, 4 now\)"),
-        ({"network": small_network(name="renamed")}, "another network"),
-        ({"data": small_data(train=40)}, "another data"),
+        ({"setup": replace(QUICK, epochs=4)}, r"other epochs \(2 there, 4 now\)"),
+        ({"setup": replace(QUICK, rate=0.01)}, r"other rate \(0.05 there, 0.01 now\)"),
+        ({"setup": replace(QUICK, batch=4)}, r"other batch \(8 there, 4 now\)"),
+        ({"network": small_network(name="renamed")}, "other network"),
+        ({"data": small_data(train=40)}, "other data"),
     ],
 )
 def test_checkpoints_of_another_experiment_are_refused_by_name(tmp_path, changed, message):
     run(tmp_path)
-    with pytest.raises(InputError, match=f"synchronous-seed0.pt: is of a run with {message}.*another folder"):
+    with pytest.raises(InputError, match=f"synchronous-seed0.pt: was made with {message}.*another folder"):
         run(tmp_path, resume=True, **changed)
 
 
@@ -157,16 +157,16 @@ def test_windows_and_micro_batches_tell_runs_apart_where_something_is_normalised
 
 def test_checkpoints_of_another_policy_are_refused_where_it_matters(tmp_path):
     run(tmp_path)
-    with pytest.raises(InputError, match=r"delayed-seed0.pt: is of a run with another policy \(stash there, spectrain now\)"):
+    with pytest.raises(InputError, match=r"delayed-seed0.pt: was made with other policy \(stash there, spectrain now\)"):
         run(tmp_path, resume=True, setup=replace(QUICK, policy="spectrain"))
 
 
 def test_checkpoints_of_another_device_or_torch_are_refused(tmp_path, monkeypatch):
     run(tmp_path)
-    with pytest.raises(InputError, match=r"another device \(cpu there, cpu:0 now\)"):
+    with pytest.raises(InputError, match=r"other device \(cpu there, cpu:0 now\)"):
         run(tmp_path, resume=True, device="cpu:0")
     monkeypatch.setattr("torch.__version__", "0.4")
-    with pytest.raises(InputError, match=r"another torch version \(2.* there, 0.4 now\)"):
+    with pytest.raises(InputError, match=r"other torch version \(2.* there, 0.4 now\)"):
         run(tmp_path, resume=True)
 
 

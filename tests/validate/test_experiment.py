@@ -15,13 +15,13 @@ from spikepipe_sched.result import Result, conclude
 from spikepipe_sched.training import TrainingSetup
 from spikepipe_sched.validate import ValidationSetup, validate
 from spikepipe_sched.validate import run as run_module
-from spikepipe_sched.validate.experiment import notes, prepare
+from spikepipe_sched.validate.experiment import notes, prepare, rising
 from spikepipe_sched.validate.neurons import NeuronSettings
 from spikepipe_sched.validate.optimise import OptimizerSettings
 from spikepipe_sched.validate.policies import POLICIES
 from spikepipe_sched.validate.trainer import Trainer
 from spikepipe_sched.validate.workers import run_all
-from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, TuningPoint, Validation
+from spikepipe_sched.validation import DELAYED, SYNCHRONOUS, TrainedRun, TuningPoint, Validation
 from spikepipe_sched.versions import WeightDelays
 from tests.helpers import HAND, hand_result, platform, training_problem
 from tests.validate.small import QUICK, asked, delayed_result, holding, small_data, small_network
@@ -86,7 +86,7 @@ def test_figures_add_up():
     )
     assert (found.data.train_samples, found.data.test_samples, found.data.chance) == (35, 30, 1 / 3)
     assert (found.setup.policy, found.setup.batch) == ("stash", 8)
-    assert found.notes[1:] == ("of every epoch's 35 samples the last 3, too few for an update, are left out; each epoch shuffles anew",)
+    assert found.notes[1] == "of every epoch's 35 samples the last 3, too few for an update, are left out; each epoch shuffles anew"
 
 
 def test_the_accuracy_is_that_of_the_trained_weights():
@@ -252,7 +252,8 @@ def test_neurons_that_learn_without_synapses_are_layers_with_delays_too():
         ({"data": replace(small_data(), classes=4)}, "network 'small' has 3 outputs, data 'points' have 4 classes"),
         ({"setup": replace(QUICK, batch=64)}, "35 training samples, fewer than the 64 of an update; choose a smaller batch"),
         ({"setup": replace(QUICK, warmup=8)}, "a warm-up of 8 updates does not end within the 8 of a run"),
-        ({"device": "warp"}, "PyTorch cannot compute on 'warp'"),
+        ({"device": "meta"}, "device must be cpu or cuda, got 'meta'"),
+        ({"device": "cpu:x"}, "PyTorch cannot compute on 'cpu:x'"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"resume": True}, "name the folder of the checkpoints"),
         ({"setup": replace(QUICK, coding="poisson")}, "data 'points' are loaded already; coding, difficulty and data_path belong to load_data"),
@@ -284,7 +285,10 @@ def test_notes_say_when_updates_are_fewer_and_when_the_best_rate_may_lie_beyond_
     ]
     described, fewer, edge = notes(experiment, WeightDelays.uniform(("l0", "l1"), 3), points)
     assert described.startswith("policy 2bw: two versions")
-    assert fewer == "the policy averages 3 iterations into an update, so the delayed arm makes fewer updates on the same samples"
+    assert (
+        fewer
+        == "the policy averages 3 iterations into an update, so the delayed arm makes fewer updates on the same samples; iterations left over at the end make none"
+    )
     assert edge == "the best rate of the delayed arm is at the end of its grid: one beyond it may be better"
 
 
@@ -312,7 +316,7 @@ def test_a_note_says_when_the_pipeline_hardly_fills():
 def test_a_model_normalises_in_the_windows_and_micro_batches_of_the_schedule():
     problem = replace(holding(delayed_result(), small_network()).problem, training=TrainingSetup(batch=8, windows=3, bptt_steps=1))
     delays = WeightDelays.synchronous(("l0", "l1"))
-    options: dict[str, Any] = {"data": small_data(), "data_path": None, "network": None, "setup": QUICK, "device": "cpu"}
+    options: dict[str, Any] = {"data": small_data(), "data_path": None, "network": None, "setup": QUICK, "device": "cpu", "threads": 1}
     experiment = prepare(problem, delays, **options)
     assert (experiment.bptt_steps, experiment.windows, experiment.micro_batches) == (1, 3, 1)
     experiment = prepare(replace(problem, mode="finite", objective=("makespan",), micro_batches=2), delays, **options)
@@ -374,3 +378,19 @@ def test_the_setup_begins_with_the_defaults_of_what_it_configures():
         names = {"name": "optimizer", "schedule": "rate_schedule"} if part is OptimizerSettings else {}
         for own in fields(part):
             assert getattr(ValidationSetup(), names.get(own.name, own.name)) == own.default, own.name
+
+
+@pytest.mark.parametrize(("accuracies", "told"), [((0.5, 0.6, 0.7, 0.75, 0.9), "rose by 15.0 points over the last epoch"), ((0.5, 0.6, 0.7, 0.9, 0.905), None)])
+def test_a_note_says_when_the_synchronous_arm_was_still_learning(accuracies, told):
+    one = TrainedRun(arm=SYNCHRONOUS, seed=0, rate=0.1, losses=(0.0,) * 5, accuracies=accuracies, samples=1, seconds=1.0)
+    found = rising([one], replace(QUICK, epochs=5, margin=1.0))
+    assert (told in found[0]) if told else found == ()
+
+
+def test_runs_have_the_threads_that_were_asked_for_and_the_callers_number_comes_back():
+    before, seen = torch.get_num_threads(), set[int]()
+    run(threads=before + 1, observer=lambda _: seen.add(torch.get_num_threads()))
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before
+    with pytest.raises(InputError, match="threads must be at least 1, got 0"):
+        run(threads=0)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from spikepipe_sched.errors import InputError
 from spikepipe_sched.validate.losses import LOSSES, Loss, loss, predict
 from spikepipe_sched.validate.outputs import Outputs
 
@@ -61,12 +60,3 @@ def test_the_count_loss_is_zero_where_only_the_right_class_spikes_at_every_step(
     outputs = Outputs(values=values, potentials=values, spiking=True)
     assert loss("count-mse", outputs, torch.tensor([1])) == 0
     assert loss("count-mse", outputs, torch.tensor([0])) == pytest.approx(2 / 3)
-
-
-def test_an_unknown_loss_is_named_with_those_there_are() -> None:
-    outputs = answers(spiking=True)
-    message = "validate: loss must be one of rate, step, membrane, count-mse, got 'mse'"
-    with pytest.raises(InputError, match=message):
-        loss("mse", outputs, torch.zeros(SAMPLES, dtype=torch.int64))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match=message):
-        predict("mse", outputs)  # pyright: ignore[reportArgumentType]

@@ -254,16 +254,6 @@ def test_training_moves_the_statistics_by_every_window_of_every_micro_batch_in_t
     torch.testing.assert_close(model.statistics["a"]["mean"], mean)
 
 
-def test_rates_are_spikes_per_neuron_and_step() -> None:
-    network = _network(_linear("a", "input", neuron="lif"), _linear("b", "a", neuron="relu"), _linear("c", "b", 2, neuron="iir", time_steps=2))
-    model = _model(network)
-    weights, inputs = _random(model, 5, leaves=True), _inputs(network, 3)
-    oracle = Oracle(network, NEURONS, inputs, weights)
-    rates = model.rates(inputs, weights)
-    assert rates == {name: pytest.approx(oracle.answer(name)[0].mean().item()) for name in ("a", "c")}
-    assert 0 < rates["a"] < 1
-
-
 @pytest.mark.parametrize("name", [entry.name for entry in list_networks() if entry.name != "hybrid_flownet"])
 def test_the_model_learns_what_the_network_counts(name: str) -> None:
     network = load_network(name)

@@ -48,7 +48,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(cases())
 def test_spikes_and_gradients_are_those_of_a_loop_over_the_steps(case: dict[str, Any]) -> None:
     draw = torch.Generator().manual_seed(case["seed"])

@@ -278,36 +278,6 @@ def test_a_layer_without_delay_is_left_alone(policy: str) -> None:
         assert not chosen.weights.state()["b"]
 
 
-@pytest.mark.parametrize("policy", [name for name in POLICIES if name != "2bw"])
-def test_a_synchronous_start_is_plain_training_until_the_pipeline_fills(policy: str) -> None:
-    delays = delays_for(policy)
-    plain, started, delayed = (trained(policy, d, SGD, synchronous=s) for d, s in ((WeightDelays.synchronous(LAYERS), 0), (delays, 2), (delays, 0)))
-    alike = 3 if policy == "pipemare" else 4  # iteration 2 finds version 2 all the same: the pipeline is empty; but rates of stale layers are low from there on
-    assert all((plain[n]["a"] == started[n]["a"]).all() for n in range(alike))
-    assert not (plain[alike]["a"] == started[alike]["a"]).all()
-    assert not (delayed[2]["a"] == started[2]["a"]).all()
-
-
-def test_a_synchronous_start_of_2bw_counts_its_updates() -> None:
-    """m = 4: iterations 0 to 7 make two updates from the newest weights, the third and last reads the version before."""
-    course = Course(SGD, updates=ITERATIONS // 4)
-    for k, newest in enumerate((0, 1, 1)):
-        read = course.w[newest]
-        parts = [gradients(j, read, read) for j in range(4 * k, 4 * k + 4)]
-        course.learn({layer: np.mean([part[layer] for part in parts], axis=0) for layer in LAYERS})
-    found = trained("2bw", STASH, SGD, synchronous=1)
-    np.testing.assert_allclose(found[-1]["a"], course.w[-1]["a"], rtol=1e-11)
-
-
-def test_spike_compensation_gives_every_gradient_its_full_weight() -> None:
-    """One gradient, then none: after long it has moved the weights by r g / (1 - m), as without a delay."""
-    m = SGD.momentum
-    for s in range(6):
-        a, b = m**s, (1 - m**s) / (1 - m)
-        moved = b + a * sum(m**i for i in range(400))
-        assert moved == pytest.approx(1 / (1 - m))
-
-
 def test_every_policy_is_listed_with_its_source() -> None:
     assert set(POLICIES) == {"stash", "latest", "2bw", "ema", "spectrain", "msnag", "sc-lwp", "pipemare", "gap-aware"}
     for name, spec in POLICIES.items():

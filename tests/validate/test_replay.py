@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from spikepipe_sched.layer import Layer
 from spikepipe_sched.lower import lower
 from spikepipe_sched.network import Network
 from spikepipe_sched.problem import Problem
-from spikepipe_sched.result import Result
+from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import solve
 from spikepipe_sched.training import TrainingSetup
 from spikepipe_sched.validate.model import Model
@@ -132,20 +133,28 @@ class Case:
         return f"{self.network}-" + "-".join(f"{k}={v}" for k, v in told.items())
 
 
+@cache
+def scheduled(
+    network: Network, setup: TrainingSetup, *, solver: str, processors: int, sharing: Any, weights: Any, unroll: int, micro_batches: int | None
+) -> tuple[Problem, Schedule]:
+    """What is scheduled, and how; cases that differ in how they train alone share it."""
+    options: dict[str, Any] = {"mode": "periodic", "unroll": unroll} if micro_batches is None else {"mode": "finite", "micro_batches": micro_batches}
+    machine = platform(processors)
+    machine = replace(machine, interconnect=replace(machine.interconnect, sharing=sharing))
+    problem = Problem.from_graph(lower(network, setup, machine), machine, weights=weights, **options)
+    schedule = solve(problem, solver, deterministic_limit=0.1, workers=1).schedule
+    assert schedule is not None
+    return problem, schedule
+
+
 class Trial:
     """A case, scheduled, with initial weights and samples."""
 
     def __init__(self, case: Case, iterations: int = 14) -> None:
         self.case, self.neurons, self.network = case, Neurons(**case.neurons), NETWORKS[case.network] if isinstance(case.network, str) else case.network
         self.setup = TrainingSetup(**{"batch": SAMPLES, "optimizer_state": 2 if case.optimizer == "adam" else 1, **WIDTHS, **case.setup})
-        finite = case.micro_batches is not None
-        options: dict[str, Any] = {"mode": "finite", "micro_batches": case.micro_batches} if finite else {"mode": "periodic", "unroll": case.unroll}
-        machine = platform(case.processors)
-        machine = replace(machine, interconnect=replace(machine.interconnect, sharing=case.sharing))
-        self.problem = Problem.from_graph(lower(self.network, self.setup, machine), machine, weights=case.weights, **options)
-        result: Result = solve(self.problem, case.solver, deterministic_limit=0.1, workers=1)
-        assert result.schedule is not None
-        self.schedule = result.schedule
+        how = {name: getattr(case, name) for name in ("solver", "processors", "sharing", "weights", "unroll", "micro_batches")}
+        self.problem, self.schedule = scheduled(self.network, self.setup, **how)
         self.iterations, self.random = iterations, np.random.default_rng(case.seed)
         self.initial = self._initial()
         shape = (STEPS, SAMPLES, *self.network.input_shape)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 
@@ -14,23 +17,22 @@ from spikepipe_sched import InputError, Layer, Network, Problem, Result, Spikepi
 from spikepipe_sched.staleness import Profile
 from spikepipe_sched.staleness_limits import delay_limits
 from spikepipe_sched.validate import sweep as module
-from spikepipe_sched.validate import validate
-from spikepipe_sched.validate.sweep import sweep_delays
+from spikepipe_sched.validate import sweep_delays, validate
 from spikepipe_sched.validation import TrainedRun, TrainingProgress, ValidationSetup
 from tests.helpers import platform
 
 SETUP = ValidationSetup(epochs=1, seeds=2, batch=32)
 
 
-def scheduled(*widths: int, weights: str = "stash") -> Result:
-    """A schedule of a network for digits, by contiguous stages on two processors."""
+def scheduled(*widths: int, weights: str = "stash", windows: int = 1, solver: str = "stages", **options: Any) -> Result:
+    """A schedule of a network for digits on two processors, by contiguous stages if nothing else is said."""
     names = [f"fc{i}" for i in range(len(widths))]
     layers = [
         Layer(name=n, kind="linear", inputs=(b,), out_features=w, neuron="lif", bias=True) for n, b, w in zip(names, ("input", *names), widths, strict=False)
     ]
     network = Network(name="small", input_shape=(64,), time_steps=2, coding="direct", layers=tuple(layers))
-    graph = lower(network, TrainingSetup(batch=32, windows=1), platform())
-    return solve(Problem.from_graph(graph, platform(), mode="periodic", weights=weights), "stages")
+    graph = lower(network, TrainingSetup(batch=32, windows=windows), platform())
+    return solve(Problem.from_graph(graph, platform(), **{"mode": "periodic", "weights": weights} | options), solver)
 
 
 @pytest.fixture
@@ -67,6 +69,18 @@ def test_uniform_profiles_are_compared_with_the_synchronous_arm_seed_by_seed(bea
         differences = [0.5 * seed - 0.25 * point.staleness[0] for seed in range(3)]
         half = 4.302653 * stdev(differences) / 3**0.5  # Student's 97.5 % quantile with 2 degrees of freedom
         assert (point.mean, point.low, point.high) == pytest.approx((fmean(differences), fmean(differences) - half, fmean(differences) + half), rel=1e-6)
+
+
+def test_windows_and_micro_batches_are_those_of_the_schedule(bears):
+    bears(lambda profile: 0.0)
+    found = sweep_delays(scheduled(16, 10, windows=2, solver="gpipe", mode="finite", micro_batches=3), (1,), data="digits", setup=replace(SETUP, batch=None))
+    assert (found.windows, found.micro_batches, found.setup.batch) == (2, 3, 96)
+
+
+def test_without_torch_the_message_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None\ntry: from spikepipe_sched.validate import sweep_delays\nexcept ValueError as error: print(error)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "training needs PyTorch, which is not installed: pip install 'spikepipe-sched[validate]'\n"
 
 
 def test_what_single_layers_bear_is_halved_until_all_bear_it_together(bears):
@@ -131,9 +145,8 @@ def test_backward_passes_read_what_the_policy_says(monkeypatch, weights, policy,
 
     monkeypatch.setattr(module, "run_all", run_all)
     result = scheduled(16, 10, weights=weights)
-    experiment = module.prepare(
-        result.problem, module.delays_of(result, policy), data="digits", data_path=None, network=None, setup=replace(SETUP, policy=policy), device="cpu"
-    )
+    delays, setup = module.delays_of(result, policy), replace(SETUP, policy=policy)
+    experiment = module.prepare(result.problem, delays, data="digits", data_path=None, network=None, setup=setup, device="cpu", threads=1)
     sweep = module._Sweep(experiment, None, 1, None)
     for profiles in ([(3, 3), (3, 0)], [(0, 0)]):
         with pytest.raises(KeyboardInterrupt):

@@ -163,7 +163,6 @@ def test_the_order_of_the_delays_does_not_matter() -> None:
     [
         ({"updates": 0}, "training: updates must be at least 1, got 0"),
         ({"seed": -1}, "training: seed must not be negative, got -1"),
-        ({"synchronous": 0.5}, "training: synchronous must be a whole number, got 0.5"),
         ({"loss": "hinge"}, "validate: loss must be one of rate, step, membrane, count-mse, got 'hinge'"),
     ],
 )

@@ -18,6 +18,9 @@ __all__ = ["DataSet", "Samples", "data_names", "load_data"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from spikepipe_sched.validate import require_torch
+
+    require_torch()
     from spikepipe_sched.validate.data import dataset
 
     return getattr(dataset, name)

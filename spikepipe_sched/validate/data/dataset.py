@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikepipe_sched.errors import require, require_one_of, require_whole, shown
 from spikepipe_sched.network import Coding, Shape
 from spikepipe_sched.validate.coding import PictureCoding, encode, event_frames
+from spikepipe_sched.validate.data.arrays import Array, labelled
 from spikepipe_sched.validate.data.registry import Asked
 
 #: Whence every split that is not official is drawn; no run changes it.
@@ -40,11 +42,27 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DataSet:
-    """Samples to train on and samples to test on.
+    """Samples to train on and samples to test on: from files by `load_data`, from memory by `from_arrays`.
 
-    ``coding`` says what a batch brings at every step, as in `Network.coding`: ``spikes`` (ones and
-    zeros) or ``direct`` (real values). ``shape`` is that of one sample at one of its ``time_steps``.
-    ``notes`` say what was done to the samples that changes what can be learned.
+    Parameters
+    ----------
+    name
+        What reports call it.
+    source
+        Where it comes from.
+    notes
+        What was done to the samples that changes what can be learned.
+    coding
+        What a batch brings at every step, as in `Network.coding`: ``spikes`` (ones and zeros) or
+        ``direct`` (real values).
+    classes
+        Number of classes; labels go from 0 to one less.
+    shape
+        Of one sample at one of its steps: a network's ``input_shape``.
+    time_steps
+        T, a network's ``time_steps``.
+    train, test
+        The samples.
     """
 
     name: str
@@ -56,6 +74,64 @@ class DataSet:
     time_steps: int
     train: Samples
     test: Samples
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        train: tuple[Array, Array],
+        test: tuple[Array, Array],
+        *,
+        coding: Coding = "direct",
+        source: str = "given as arrays",
+        classes: int | None = None,
+    ) -> DataSet:
+        """A data set of your own.
+
+        >>> spikes, labels = np.random.rand(600, 8, 64) < 0.2, np.arange(600) % 10  # 600 samples of 64 neurons over 8 steps
+        >>> data = DataSet.from_arrays("mine", (spikes[:500], labels[:500]), (spikes[500:], labels[500:]), coding="spikes")
+
+        Parameters
+        ----------
+        name
+            What reports call it.
+        train, test
+            Samples and labels, NumPy arrays or tensors, which are copied. Samples (N, T, *shape): real
+            values, or ones and zeros if the coding is ``spikes``. Labels (N,): whole numbers from 0.
+        coding
+            What the samples are: ``direct`` or ``spikes``.
+        source
+            Where they come from.
+        classes
+            Number of classes; the largest label + 1 if not given.
+
+        Raises
+        ------
+        InputError
+            Naming what cannot be trained on: shapes that differ, nothing to train on, values that are
+            no finite numbers, or no spikes, labels that are none.
+        """
+        for field, text in (("name", name), ("source", source)):
+            require(isinstance(text, str) and text, f"data: {field} must be a text that is not empty, got {shown(text)}")
+        where = f"data '{name}'"
+        require_one_of(where, "coding", coding, get_args(Coding))
+        (values, labels), (test_values, test_labels) = (labelled(f"{where}: {kind}", part, coding) for kind, part in (("train", train), ("test", test)))
+        shape, other = values.shape[1:], test_values.shape[1:]
+        require(shape == other, f"{where}: samples of train have the shape (time steps, ...) {list(shape)}, those of test {list(other)}")
+        least = int(max(labels.max(), test_labels.max())) + 1
+        classes = least if classes is None else require_whole(where, "classes", classes, 2)
+        require(classes > 1, f"{where}: all labels are 0; there must be two classes or more")
+        require(least <= classes, f"{where}: the largest label is {least - 1}, so there are at least {least} classes, not {classes}")
+        return cls(
+            name=name,
+            source=source,
+            coding=coding,
+            classes=classes,
+            shape=tuple(shape[1:]),
+            time_steps=shape[0],
+            train=Sequences(labels=labels, values=values),
+            test=Sequences(labels=test_labels, values=test_values),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +154,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sequences:
-    """Real values over time: ``values`` (N, T, *shape) float32."""
+    """Values over time: ``values`` (N, T, *shape), float32, or uint8 where they are spikes."""
 
     labels: Tensor
     values: Tensor
@@ -88,7 +164,7 @@ class Sequences:
 
     def batch(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """See `Samples`."""
-        return self.values[chosen].transpose(0, 1).contiguous()
+        return self.values[chosen].transpose(0, 1).contiguous().float()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -28,8 +28,8 @@ class GapAware(Policy):
     by how many updates of the usual length the weight has moved. Taking Adam's direction is an extension.
     """
 
-    def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:
-        super().__init__(delays, optimizer, synchronous=synchronous)
+    def __init__(self, delays: WeightDelays, optimizer: Optimizer) -> None:
+        super().__init__(delays, optimizer)
         stale = [layer for layer, staleness in self.forward_staleness.items() if staleness]
         self.squares = {layer: {name: torch.zeros_like(value) for name, value in optimizer.weights[layer].items()} for layer in stale}
 

@@ -24,9 +24,6 @@ class Policy:
         The schedule's, of the layers of the optimizer's weights.
     optimizer
         Holds the newest weights; nothing has been updated yet.
-    synchronous
-        So many updates at the start read the newest weights, as an unpipelined run would; the pipeline
-        then fills from there (the warm-up T3 of PipeMare, arXiv:1910.05124).
 
     Notes
     -----
@@ -34,8 +31,8 @@ class Policy:
     plain training, bit for bit.
     """
 
-    def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:
-        self.optimizer, self.synchronous = optimizer, synchronous
+    def __init__(self, delays: WeightDelays, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
         #: Updates between F's version, and B's, and the update, once the pipeline is full.
         self.forward_staleness = {layer: delay - 1 for layer, delay in zip(delays.layers, delays.forward, strict=True)}
         self.backward_staleness = {layer: delay - 1 for layer, delay in zip(delays.layers, delays.backward, strict=True)}
@@ -56,7 +53,7 @@ class Policy:
         return self._age(self.backward_staleness[layer])
 
     def _age(self, staleness: int) -> int:
-        return min(staleness, max(0, self.optimizer.version - self.synchronous))
+        return min(staleness, self.optimizer.version)
 
     def forward(self, layer: str) -> Parameters:
         """What F multiplies by."""
@@ -112,12 +109,13 @@ class DoubleBuffered(Policy):
 
     The gradients of m iterations are averaged into one update, w(k+1) = w(k) - rate * mean gradient at
     w(k-1). The version w(k-1) comes from iteration (k-1) m - 1; iteration k m, the first that reads it,
-    finds it if k m - D >= (k-1) m - 1 for all delays D: m = max(1, max D - 1). Without
-    any delay training is synchronous, as there is nothing to buffer.
+    finds it if k m - D >= (k-1) m - 1 for all delays D: m = max(1, max D - 1). Iterations left over at the
+    end of a run, fewer than m, make no update. Without any delay training is synchronous, as there is
+    nothing to buffer.
     """
 
-    def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:
-        super().__init__(WeightDelays.uniform(delays.layers, min(1, max(delays.forward) - 1)), optimizer, synchronous=synchronous)
+    def __init__(self, delays: WeightDelays, optimizer: Optimizer) -> None:
+        super().__init__(WeightDelays.uniform(delays.layers, min(1, max(delays.forward) - 1)), optimizer)
 
     @staticmethod
     def iterations_per_update(delays: WeightDelays) -> int:

@@ -29,8 +29,8 @@ class SpecTrain(Policy):
     as in XPipe (arXiv:1911.04610).
     """
 
-    def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:
-        super().__init__(delays, optimizer, synchronous=synchronous)
+    def __init__(self, delays: WeightDelays, optimizer: Optimizer) -> None:
+        super().__init__(delays, optimizer)
         #: Of every stale layer those of its older versions, as far back as they are read; the last is that of the version before.
         self.directions: dict[str, deque[Parameters]] = {layer: deque(maxlen=depth) for layer, depth in self.depth.items() if depth}
 

@@ -32,8 +32,8 @@ class MovingAverage(Policy):
     half of the warm-up, n <= (a+1)/2, are exact. With a = 1 all estimates are.
     """
 
-    def __init__(self, delays: WeightDelays, optimizer: Optimizer, *, synchronous: int = 0) -> None:
-        super().__init__(delays, optimizer, synchronous=synchronous)
+    def __init__(self, delays: WeightDelays, optimizer: Optimizer) -> None:
+        super().__init__(delays, optimizer)
         #: The layers whose B finds newer weights than F did, and by how many updates in the end.
         behind = {layer: forward - self.backward_staleness[layer] for layer, forward in self.forward_staleness.items()}
         self.apart = {layer: updates for layer, updates in behind.items() if updates > 0}
@@ -85,15 +85,14 @@ class PipeMare(MovingAverage):
     """PipeMare (arXiv:1910.05124): learning rates by staleness (T1) and discrepancy correction (T2).
 
     T1: update k of a layer whose F is tau updates stale has the rate r / max(1, tau)^p, p = max(0, 1 - k/K),
-    with K a quarter of all updates (the source leaves K to the user). T2: g = exp(-2 / a). T3, a start without
-    delays, is there for all policies (``synchronous``), and k counts from its end.
+    with K a quarter of all updates (the source leaves K to the user). T2: g = exp(-2 / a). The source's T3, epochs
+    without delays at the start, is not offered.
     """
 
     def factor(self, layer: str) -> float:
         """T1."""
-        made = self.optimizer.version - self.synchronous
-        power = max(0.0, 1 - 4 * made / self.optimizer.updates)
-        return max(1, self.forward_staleness[layer]) ** -power if made >= 0 else 1.0
+        power = max(0.0, 1 - 4 * self.optimizer.version / self.optimizer.updates)
+        return max(1, self.forward_staleness[layer]) ** -power
 
     def decay(self, layer: str) -> float:
         """T2."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 
 from spikepipe_sched.validate.data import DataSet, Samples, load_data
 from spikepipe_sched.validate.data.temporal import GROUPS
+
+#: Coding, difficulty, and how many of the samples their orders tell apart at least.
+DRAWN = {("counts", 0.0): 0.99, ("binary", 0.5): 0.7, ("counts", 1.0): 0.25}
+
+
+@cache
+def drawn(coding: str, difficulty: float) -> DataSet:
+    return load_data("temporal", coding=coding, difficulty=difficulty)
 
 
 def events(samples: Samples) -> np.ndarray:
@@ -38,30 +48,30 @@ def shuffled(frames: np.ndarray) -> np.ndarray:
     return np.stack([sample[draw.permutation(len(sample))] for sample in frames])
 
 
-@pytest.mark.parametrize(("coding", "difficulty"), [("counts", 0.0), ("binary", 0.5), ("counts", 1.0)])
+@pytest.mark.parametrize(("coding", "difficulty"), DRAWN)
 def test_rates_and_shuffled_steps_are_at_chance_and_orders_are_not(coding: str, difficulty: float) -> None:
-    data = load_data("temporal", coding=coding, difficulty=difficulty)
+    data = drawn(coding, difficulty)
     both = [events(part) for part in (data.train, data.test)]
     chance = 0.1 + 4 * np.sqrt(0.1 * 0.9 / len(data.test))  # four standard deviations
     assert nearest_centroid(data, [frames.sum(1) for frames in both]) < chance
     assert nearest_centroid(data, [shuffled(frames) for frames in both]) < chance
-    assert nearest_centroid(data, [orders(frames) for frames in both]) > {0.0: 0.99, 0.5: 0.7, 1.0: 0.25}[difficulty]
+    assert nearest_centroid(data, [orders(frames) for frames in both]) > DRAWN[coding, difficulty]
 
 
 def test_the_number_of_a_channels_events_has_the_same_distribution_in_all_classes() -> None:
-    data = load_data("temporal", coding="counts", difficulty=1.0)
+    data = drawn("counts", 1.0)
     counts, labels = events(data.train).sum(1), data.train.labels.numpy()
     whole = counts.mean()
     deviation = counts.std() / np.sqrt(200)
     for label in range(data.classes):
         assert np.all(np.abs(counts[labels == label].mean(0) - whole) < 5 * deviation)
-    assert load_data("temporal", coding="counts").train.batch(torch.arange(9), torch.Generator()).sum(0).eq(1).all()  # without noise: one each
+    assert drawn("counts", 0.0).train.batch(torch.arange(9), torch.Generator()).sum(0).eq(1).all()  # without noise: one each
 
 
 def test_a_higher_difficulty_is_harder_to_tell() -> None:
     found = []
-    for difficulty in (0.0, 0.5, 1.0):
-        data = load_data("temporal", coding="counts", difficulty=difficulty)
+    for coding, difficulty in DRAWN:
+        data = drawn(coding, difficulty)
         found.append(nearest_centroid(data, [orders(events(part)) for part in (data.train, data.test)]))
     assert found == sorted(found, reverse=True)
     assert found[0] > found[2] + 0.3
