@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Group, Parameter
 
 from spikepipe_sched.cli.options import JsonFlag
-from spikepipe_sched.cli.output import require_writable
+from spikepipe_sched.cli.output import deliver, require_writable
 from spikepipe_sched.cli.sweep_delays import Sweep, run_sweep
 from spikepipe_sched.validation import ValidationSetup
 
@@ -120,22 +120,14 @@ def validate(
 
 
 def _show(found: Validation, output: Path | None, html: Path | None, checkpoints: Path | None, *, json: bool, fail_on_degraded: bool) -> int:
-    """Files first of all: whoever reads the summary may close the pipe."""
+    """What came out, and the exit code; without a single run no file is written."""
+    from spikepipe_sched.export.validation import validation_text
+
     nothing = found.interrupted and not found.runs
     if not nothing:
-        if output is not None:
-            found.to_json(output)
-        if html is not None:
-            found.to_html(html)
-    if json:
+        deliver(found, validation_text(found, shutil.get_terminal_size((100, 24)).columns), output, html, json=json)
+    elif json:
         print(found.to_json())
-    elif not nothing:
-        from spikepipe_sched.export.validation import validation_text
-
-        print(validation_text(found, shutil.get_terminal_size((100, 24)).columns))
-    for path in (output, html):
-        if path is not None and not nothing:
-            print(f"written to {path}", file=sys.stderr if json else sys.stdout)
     if found.interrupted:
         kept = f"; --resume goes on from {checkpoints}" if checkpoints is not None else ""
         print(f"interrupted{' before a run had ended' if nothing else ''}{kept}", file=sys.stderr)
