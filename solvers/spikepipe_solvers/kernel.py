@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import signal
 import textwrap
+import threading
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -80,4 +82,25 @@ class Kernel(Generic[P, R]):
         twin = FunctionType(self.function.__code__, {**self.function.__globals__, **space}, self.function.__name__)
         twin.__qualname__ = f"{self.function.__qualname__}_{self.digest}"
         twin.__module__ = self.function.__module__
-        return cast("Callable[P, R]", numba.njit(**options)(twin))
+        compiled: Any = numba.njit(**options)(twin)
+        compiled._compile_for_args = _undisturbed(compiled._compile_for_args)  # noqa: SLF001 - what a call of new types goes through
+        return cast("Callable[P, R]", compiled)
+
+
+def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile, and only then hear Ctrl-C: raised within a callback of LLVM it would be printed and lost."""
+
+    def compile_undisturbed(*args: Any, **kwargs: Any) -> Any:
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(before):
+            return compile_for(*args, **kwargs)
+        heard: list[tuple[Any, ...]] = []
+        signal.signal(signal.SIGINT, lambda *what: heard.append(what))
+        try:
+            return compile_for(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if heard:
+                before(*heard[0])
+
+    return compile_undisturbed

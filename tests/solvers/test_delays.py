@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -233,6 +235,26 @@ def test_a_kernel_is_ready_once_it_is_compiled(tmp_path: Path, monkeypatch: pyte
     first.compiled(np.array([1]), 10)
     assert first.ready
     assert second.ready
+
+
+def test_an_interrupt_while_a_kernel_is_compiled_is_heard_once_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a callback of LLVM it would be printed and lost."""
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    kernel = Kernel(draw.function)
+    compiled: Any = kernel.compiled
+    compile_for = type(compiled).compile
+
+    def interrupted(self: Any, signature: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return compile_for(self, signature)
+
+    monkeypatch.setattr(type(compiled), "compile", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        kernel.compiled(np.array([1]), 10)
+    assert compiled.signatures
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_edges_to_later_iterations_are_deadlines() -> None:
