@@ -112,6 +112,7 @@ def pareto(
     objectives: Sequence[str] | None = None,
     *,
     time_limit_s: float = 120.0,
+    deterministic_limit: float | None = None,
     points: int = 16,
     solver: str | Solver = "auto",
     workers: int | None = None,
@@ -127,6 +128,8 @@ def pareto(
         a periodic problem, ``traffic`` as a third. The problem's own objective is not used, its limits are.
     time_limit_s
         Wall-clock seconds for all solves together.
+    deterministic_limit
+        Work for all of them in its place, for the same front on any machine; see `Budget`. What a solve leaves of its share is not passed on.
     points
         Most solves, each of which yields a point or closes a part of the front.
     observer
@@ -138,12 +141,15 @@ def pareto(
         If the objectives do not make a front, or longer periods need not be feasible (a limit on the
         span, negative lags).
     """
+    from spikepipe_sched.solver import Budget
+
     began = time.perf_counter()
     objectives = (("period", "delay") if problem.mode == "periodic" else ("makespan", "traffic")) if objectives is None else tuple(objectives)
     _validate(problem, objectives)
     require_whole("pareto", "points", points, 2)
     require(is_number(time_limit_s) and 0 < time_limit_s < math.inf, f"pareto: the time limit must be positive and finite, got {time_limit_s}")
-    search = _FrontSearch(problem, objectives, time_limit_s, solver, workers, seed, observer)
+    Budget(deterministic_limit=deterministic_limit)  # refuses what is out of range
+    search = _FrontSearch(problem, objectives, time_limit_s, deterministic_limit, solver, workers, seed, observer)
     try:
         search.run(points)
     except KeyboardInterrupt:
@@ -180,6 +186,7 @@ class _FrontSearch:
         problem: Problem,
         objectives: tuple[str, ...],
         time_limit_s: float,
+        work: float | None,
         solver: str | Solver,
         workers: int | None,
         seed: int,
@@ -188,7 +195,7 @@ class _FrontSearch:
         self.problem, self.objectives = problem, objectives
         self.target, self.limited = objectives[1], (objectives[0], *objectives[2:])
         self.solver, self.workers, self.seed, self.observer = solver, workers, seed, observer
-        self.deadline = time.perf_counter() + time_limit_s
+        self.deadline, self.work = time.perf_counter() + time_limit_s, work
         self.found: dict[tuple[int, ...], Schedule] = {}
         self.claims: list[_Claim] = []
         self.solved: list[tuple[int, int]] = []  # (limit on the length, the target's value there)
@@ -229,18 +236,21 @@ class _FrontSearch:
                 self.solve((self.target, third, first), {first: length, third: (best + low[third]) // 2}, 0.05)
 
     def left(self) -> float:
-        """Seconds."""
-        return self.deadline - time.perf_counter()
+        """Seconds, or units of work."""
+        return self.deadline - time.perf_counter() if self.work is None else self.work
 
     def solve(self, levels: tuple[str, ...], limits: dict[str, int], share: float) -> dict[str, int] | None:
         """One solve; keeps the schedule and what is proven, and returns the values of the schedule."""
         from spikepipe_sched.solver import solve
 
-        seconds = self.left() * share
-        if seconds <= 0.0:
+        spend = self.left() * share
+        if spend <= 0.0:
             return None
+        limit = {"time_limit_s": spend} if self.work is None else {"deterministic_limit": spend}
+        if self.work is not None:
+            self.work -= spend
         part = replace(self.problem, objective=levels, limits=self.within(limits))
-        result = solve(part, self.solver, time_limit_s=seconds, workers=self.workers, seed=self.seed, hint=self.hint(limits, levels[0]), observer=self.observer)
+        result = solve(part, self.solver, **limit, workers=self.workers, seed=self.seed, hint=self.hint(limits, levels[0]), observer=self.observer)
         self.interrupted |= result.provenance.interrupted
         if result.metrics is None or result.schedule is None:
             return None

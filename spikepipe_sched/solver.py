@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -60,6 +60,7 @@ class Progress:
     """News of a running solve: the incumbent and what is proven about the current objective.
 
     ``schedule`` is set where the incumbent is new; ``incumbent`` and ``bound`` are None if unknown.
+    ``elapsed_s`` is the time since `solve` began, which says it, whatever parts a solver has.
     """
 
     solver: str
@@ -177,6 +178,7 @@ class _Recorder:
     def __init__(self, problem: Problem, observer: Observer | None) -> None:
         self.problem, self.observer = problem, observer
         self.best: tuple[tuple[int, ...], Schedule] | None = None
+        self.began = time.perf_counter()
 
     def __call__(self, progress: Progress) -> None:
         from spikepipe_sched.assess import assess
@@ -186,7 +188,7 @@ class _Recorder:
             if self.best is None or key < self.best[0]:
                 self.best = (key, progress.schedule)
         if self.observer is not None:
-            self.observer(progress)
+            self.observer(replace(progress, elapsed_s=time.perf_counter() - self.began))
 
 
 def solve(
@@ -246,7 +248,7 @@ def solve(
         )
     budget = Budget(time_limit_s=time_limit_s, deterministic_limit=deterministic_limit, **({} if workers is None else {"workers": workers}))
     recorder = _Recorder(problem, observer)
-    began, interrupted = time.perf_counter(), False
+    interrupted = False
     try:
         raw = chosen.solve(problem, budget=budget, seed=seed, hint=hint, observer=recorder)
     except KeyboardInterrupt:
@@ -262,7 +264,7 @@ def solve(
         time_limit_s=None if deterministic_limit is not None else time_limit_s,
         deterministic_limit=deterministic_limit,
         workers=budget.workers,
-        runtime_s=round(time.perf_counter() - began, 3),
+        runtime_s=round(time.perf_counter() - recorder.began, 3),
         interrupted=interrupted or raw.provenance.interrupted,
         cost_terms=problem.cost_terms,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound, best
 from spikepipe_sched.problem import Problem
@@ -33,7 +31,6 @@ class Incumbent:
         self.winner = ""
         self.bounds: dict[str, Bound] = {}
         self.level = problem.objective[0]
-        self._began = time.perf_counter()
 
     def offer(self, schedule: Schedule, by: str) -> bool:
         """Keep a schedule, with its transfers where links are shared, if it passes the check and beats the incumbent."""
@@ -71,7 +68,6 @@ class Incumbent:
                 objective=self.level,
                 incumbent=self.value(self.level) if self.schedule is not None else None,
                 bound=self.bounds[self.level].value if self.level in self.bounds else None,
-                elapsed_s=time.perf_counter() - self._began,
                 schedule=schedule,
             )
         )

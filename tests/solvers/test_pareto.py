@@ -78,6 +78,14 @@ def test_bounds_grow_towards_shorter_periods() -> None:
     assert bounds == sorted(bounds, reverse=True)
 
 
+def test_work_in_place_of_time_gives_the_same_front() -> None:
+    """On any machine: the points and what is proven about them."""
+    first, second = (pareto(network_problem(), deterministic_limit=1.5, points=4) for _ in range(2))
+    assert [(point.values, point.bound, point.length_bound) for point in first.points] == [(p.values, p.bound, p.length_bound) for p in second.points]
+    with pytest.raises(InputError, match="deterministic limit must be positive"):
+        pareto(network_problem(), deterministic_limit=0.0)
+
+
 def test_the_problems_own_limits_hold() -> None:
     """No point beyond the largest period."""
     front = pareto(network_problem(limits=Limits(period_cycles=900)), time_limit_s=3, points=4, workers=1)
@@ -128,7 +136,7 @@ def test_what_is_proven_at_one_length_is_claimed_for_shorter_ones_where_they_str
 ) -> None:
     """With a length that is not proven least; with unrolling a smaller delay may cost traffic."""
     problem = training_problem(2, 2, objective=objectives, **options)
-    search = _FrontSearch(problem, objectives, 1.0, "sequential", 1, 0, None)
+    search = _FrontSearch(problem, objectives, 1.0, None, "sequential", 1, 0, None)
     assert search.stretchable() == stretchable
     levels = tuple(ObjectiveValue(name=name, value=100, bound=90, gap=1 / 9, bound_source="") for name in objectives)
     search.learn(Result(problem=problem, status=Status.FEASIBLE, schedule=None, metrics=None, objectives=levels, provenance=Provenance(solver="", version="")))
