@@ -17,6 +17,8 @@ update's processor all the time, and where F and B read them from 0 to their las
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -90,11 +92,35 @@ def _resident(problem: Problem, schedule: Schedule, end: Ints) -> tuple[Ints, In
 
 def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[int, ...]:
     """Largest sum of live bytes at any time, over all iterations in flight, on every processor."""
+    return tuple(profile.base + int(profile.live.max(initial=0)) for profile in memory_profiles(problem, schedule, flow))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MemoryProfile:
+    """What lies in a memory over one steady-state period, or over a finite run.
+
+    ``base`` bytes lie there all the time. ``time`` (x,) in cycles, ascending; ``live`` (x,) the bytes
+    above the base after each change. At one time, ends come before begins, so that no value in
+    between is above what lies there before or after; the last value of a time counts from then on.
+    """
+
+    base: int
+    time: Ints
+    live: Ints
+
+    def steps(self) -> tuple[list[int], list[int]]:
+        """Times from 0 on, each once, and the bytes that lie there from each on."""
+        last = np.flatnonzero(np.diff(self.time, append=-1))  # of the changes at one time
+        first = [] if last.size and self.time[last[0]] == 0 else [0]
+        return first + self.time[last].tolist(), [self.base + live for live in first + self.live[last].tolist()]
+
+
+def memory_profiles(problem: Problem, schedule: Schedule, flow: Flows) -> Iterator[MemoryProfile]:
+    """The memory of every processor, over all iterations in flight; cycle 0 is the first of a period in steady state."""
     place, begin, until, size = lifetimes(problem, schedule, flow)
     lasting = np.flatnonzero(until > begin)
     lasting = lasting[np.argsort(place[lasting], kind="stable")]
     ends = np.searchsorted(place[lasting], np.arange(len(problem.processors) + 1))
-    peak: list[int] = []
     for first, last in pairwise(ends.tolist()):
         mine = lasting[first:last]
         a, b, bytes_ = begin[mine], until[mine], size[mine]
@@ -110,6 +136,5 @@ def peak_memory(problem: Problem, schedule: Schedule, flow: Flows) -> tuple[int,
             b, bytes_ = np.concatenate([np.minimum(b, schedule.period), b[wraps] - schedule.period]), np.concatenate([bytes_, bytes_[wraps]])
         # Intervals are half-open: at one time, ends come before begins.
         event, change = np.concatenate([2 * a + 1, 2 * b]), np.concatenate([bytes_, -bytes_])
-        live = np.cumsum(change[np.argsort(event)])
-        peak.append(base + (int(live.max()) if live.size else 0))
-    return tuple(peak)
+        order = np.argsort(event)
+        yield MemoryProfile(base=base, time=event[order] // 2, live=np.cumsum(change[order]))

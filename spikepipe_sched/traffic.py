@@ -129,6 +129,14 @@ def traffic_bytes(problem: Problem, flow: Flows, processor: Ints) -> int:
     return int(problem.tensor_bytes[crossings(flow, processor)[0]].sum())
 
 
+def traffic_matrix(problem: Problem, flow: Flows, processor: Ints) -> Ints:
+    """(P, P) Bytes from each processor (row) to each other one (column), in all as many as `traffic_bytes` counts."""
+    tensor, sender, receiver = crossings(flow, processor)
+    matrix = np.zeros((len(problem.processors),) * 2, dtype=np.int64)
+    np.add.at(matrix, (sender, receiver), problem.tensor_bytes[tensor])
+    return matrix
+
+
 def link_loads(problem: Problem, flow: Flows, processor: Ints, length_cycles: int) -> tuple[tuple[str, str, float], ...]:
     """(from, to, load): cycles the link's transfers take, ceil(bytes / bandwidth) each, / length (at least 1)."""
     tensor, sender, receiver = crossings(flow, processor)

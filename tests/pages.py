@@ -21,6 +21,10 @@ class Tags(HTMLParser):
         self.feed(page)
         self.close()
 
+    def ids(self) -> list[str | None]:
+        """All identifiers."""
+        return [value for name, value in self.attributes if name == "id"]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs

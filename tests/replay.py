@@ -6,6 +6,7 @@ and whatever the steady state is worth is read off in the middle.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from spikepipe_sched.problem import Problem
@@ -211,12 +212,19 @@ class Replay:
 
     def traffic(self) -> int:
         """Bytes that cross, in ``unroll`` iterations of the steady state or in the finite run."""
+        return sum(self.sent_bytes().values())
+
+    def sent_bytes(self) -> dict[tuple[int, int], int]:
+        """The same by sending and receiving processor."""
         crossing = set[tuple[int, int, int, int]]()
         for m in self.movements():
             inside = not self.periodic or self.middle <= m.produced_in < self.middle + self.copies
             if inside and self.processor(m.producer) != self.processor(m.reader):
                 crossing.add((m.tensor, m.produced_in, self.processor(m.producer), self.processor(m.reader)))
-        return sum(int(self.problem.tensor_bytes[tensor]) for tensor, *_ in crossing)
+        sent = Counter[tuple[int, int]]()
+        for tensor, _, here, there in crossing:
+            sent[here, there] += int(self.problem.tensor_bytes[tensor])
+        return {link: size for link, size in sent.items() if size}
 
     def lives(self) -> list[tuple[int, int, int, int]]:
         """(processor, begin, end, bytes) of everything in a memory."""
@@ -248,6 +256,13 @@ class Replay:
                     place = tensor, self.processor((v, j))
                     until[place] = max(until.get(place, 0), self.end((v, j)))
         return [(p, 0, end, int(problem.tensor_bytes[tensor])) for (tensor, p), end in until.items()]
+
+    def held(self, processor: int, time: int) -> int:
+        """Bytes that lie on a processor at a time of the period that `peaks` looks at, or of the finite run."""
+        begin = 0
+        if self.schedule.period is not None:
+            begin = -(-(self.middle // self.copies * self.schedule.period + int(self.schedule.start.max())) // self.schedule.period) * self.schedule.period
+        return sum(size for p, a, b, size in self.lives() if p == processor and a <= begin + time < b)
 
     def peaks(self) -> tuple[int, ...]:
         """Most bytes at any time of the steady state, or of the finite run, on every processor."""

@@ -1,13 +1,16 @@
 """Lifetimes and peaks, by hand and against a slow replay."""
 
+from bisect import bisect_right
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spikepipe_sched import Problem, Schedule
 from spikepipe_sched.check import layer_delays, metrics
-from spikepipe_sched.memory import lifetimes
+from spikepipe_sched.memory import lifetimes, memory_profiles
 from spikepipe_sched.traffic import flows
 from tests.helpers import by_hand, platform, scheduled, small_graph, training_problem
 from tests.replay import Replay
@@ -130,6 +133,23 @@ def test_a_problem_without_tensors_needs_no_memory() -> None:
 def test_peaks_equal_a_replay_of_many_iterations(case: tuple[Problem, Schedule]) -> None:
     problem, schedule = case
     assert metrics(problem, schedule).peak_memory_bytes == Replay(problem, schedule).peaks()
+
+
+@settings(max_examples=25)
+@given(scheduled(), st.randoms(use_true_random=False))
+def test_profiles_equal_a_replay_at_any_time(case: tuple[Problem, Schedule], rng: Random) -> None:
+    problem, schedule = case
+    length = schedule.period or metrics(problem, schedule).length_cycles
+    profiles = memory_profiles(problem, schedule, flows(problem, *layer_delays(problem, schedule)))
+    replay, peaks = Replay(problem, schedule), list[int]()
+    for p, profile in enumerate(profiles):
+        times, levels = profile.steps()
+        assert times[0] == 0
+        assert times == sorted(set(times))
+        for time in rng.sample(range(length), min(length, 2)) + [time for time in rng.sample(times, min(len(times), 2)) if time < length]:
+            assert levels[bisect_right(times, time) - 1] == replay.held(p, time)
+        peaks.append(max(levels))
+    assert tuple(peaks) == metrics(problem, schedule).peak_memory_bytes
 
 
 @settings(max_examples=40)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from spikepipe_sched import Problem, Schedule
-from spikepipe_sched.check import metrics
-from spikepipe_sched.traffic import moved_bytes
-from tests.helpers import by_hand, in_turn, platform, scheduled, small_graph, training_problem
+from spikepipe_sched import Interconnect, Problem, Schedule
+from spikepipe_sched.check import layer_delays, metrics
+from spikepipe_sched.traffic import flows, moved_bytes, traffic_matrix
+from tests.helpers import by_hand, in_turn, platform, scheduled, small_graph, training_graph, training_problem
 from tests.replay import Replay
 
 
@@ -83,6 +84,27 @@ def test_a_run_that_takes_no_time_has_a_link_load() -> None:
     assert figures.length_cycles == 0
     assert figures.link_loads == (("p0", "p1", 1.0),)
     assert figures.utilisation == 0
+
+
+@settings(max_examples=60)
+@given(scheduled())
+def test_the_matrix_of_traffic_equals_a_replay(case: tuple[Problem, Schedule]) -> None:
+    problem, schedule = case
+    found = traffic_matrix(problem, flows(problem, *layer_delays(problem, schedule)), schedule.processor)
+    assert {(p, q): size for (p, q), size in np.ndenumerate(found) if size} == Replay(problem, schedule).sent_bytes()
+    assert int(found.sum()) == metrics(problem, schedule).traffic_bytes
+
+
+def test_links_are_loaded_with_what_the_matrix_says() -> None:
+    """At one byte a cycle a link's transfers take as many cycles as they have bytes."""
+    link = Interconnect(bandwidth_bytes_per_cycle=1)
+    problem = Problem.from_graph(training_graph(4), replace(platform(3), interconnect=link), mode="periodic")
+    schedule = in_turn(problem, [task % 3 for task in range(len(problem.tasks.names))])
+    sent = traffic_matrix(problem, flows(problem, *layer_delays(problem, schedule)), schedule.processor)
+    loads = {(source, target): load for source, target, load in metrics(problem, schedule).link_loads}
+    names = [p.name for p in problem.processors]
+    assert {(names[p], names[q]): size / (schedule.period or 1) for (p, q), size in np.ndenumerate(sent) if size} == pytest.approx(loads)
+    assert not np.diagonal(sent).any()
 
 
 def test_moved_bytes_are_what_tasks_read_and_write() -> None:

@@ -166,6 +166,23 @@ def iteration_word(problem: Problem) -> str:
     return "iteration" if problem.mode == "periodic" else "micro-batch"
 
 
+def contrast(one: str, other: str) -> float:
+    """How far apart two colours (#rrggbb) are in luminance, from 1 to 21 (Web Content Accessibility Guidelines 2.2, contrast ratio)."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def text_colour(ground: str) -> str:
+    """Black or white, whichever is easier to read on ``ground``."""
+    return max("#000000", "#ffffff", key=lambda ink: contrast(ink, ground))
+
+
 def plain(text: str) -> str:
     """``text`` without characters that could steer a terminal or break a line."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from functools import cache
+from html import escape, unescape
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from spikepipe_sched.export.bars import plain
-from spikepipe_sched.export.summary import UNITS, percent, summary_rows
+from spikepipe_sched.export.bars import drawable, plain
+from spikepipe_sched.export.figures import delay_per_layer, memory_over_time, per, traffic_heatmap, utilisation
+from spikepipe_sched.export.gantt import LOOK, gantt, most_periods
+from spikepipe_sched.export.summary import UNITS, percent, samples_per_second, summary_rows
 from spikepipe_sched.export.svg import svg_gantt
 from spikepipe_sched.export.text import text_gantt
 
@@ -18,15 +22,14 @@ if TYPE_CHECKING:
     from spikepipe_sched.problem import Problem
     from spikepipe_sched.result import Result
 
-_STYLE: Final = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } .wide { overflow-x: auto; }
-th, td { border-bottom: 1px solid #8886; padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { overflow-x: auto; line-height: 1.2; }
-"""
+#: Tables of more rows scroll in a box of their own.
+_TALL: Final = 40
+
+
+@cache
+def _asset(name: str) -> str:
+    """A file beside this one: what pages look like, and what they do."""
+    return files("spikepipe_sched.export").joinpath(name).read_text(encoding="utf-8")
 
 
 def result_to_html(result: Result) -> str:
@@ -41,39 +44,106 @@ def result_to_html(result: Result) -> str:
 
 
 def html_page(result: Result) -> str:
-    """A self-contained page: the interactive Gantt chart, with plotly's script inside, and tables.
+    """A self-contained page: interactive figures, with plotly's script inside, and tables.
 
     Raises
     ------
     InputError
         If the result has no schedule.
     """
-    from spikepipe_sched.export.gantt import gantt
-
-    sections = [
-        ("Summary", html_table((), summary_rows(result), ())),
-        ("Schedule", embedded(gantt(result), "gantt", script=True)),
-        ("Objectives", _objectives(result)),
-    ]
-    if result.metrics is not None:
-        sections += _figures(result.problem, result.metrics)
-    return page(result.problem.name, sections)
+    problem, _ = drawable(result)
+    tools = _tools(problem)
+    if problem.mode == "periodic":
+        some = min(3, most_periods(result))
+        views = [("Steady state", gantt(result, "steady"))]
+        views += [(f"{some} periods", gantt(result, "steady", periods=some))] if some > 1 else []
+        views += [("From the empty pipeline", gantt(result))]
+        drawn = [embedded(figure, f"gantt{i or ''}", script=not i) for i, (_, figure) in enumerate(views)]
+        schedule = tabs("schedule", [(label, tools.format(f"gantt{i or ''}") + drawn[i]) for i, (label, _) in enumerate(views)])
+    else:
+        schedule = tools.format("gantt") + embedded(gantt(result), "gantt", script=True)
+    words = f"<details><summary>All figures in words</summary>{html_table((), summary_rows(result), ())}</details>"
+    found = result.metrics
+    sections = [("Summary", (_tiles(result, found) if found else "") + words), ("Schedule", schedule)]
+    sections += [*(_figures(result, found) if found else ()), ("Objectives", _objectives(result))]
+    return page(problem.name, sections)
 
 
 def page(title: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A page from headings and contents; the contents are HTML."""
+    """A page from headings and contents; the contents are HTML. It is light or dark as the reader prefers."""
     shown = escape(plain(title))
     body = "".join(f"<h2>{escape(plain(heading))}</h2>{content}" for heading, content in sections)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{shown}</title><style>{_STYLE}</style></head><body><h1>{shown}</h1>{body}</body></html>"
+        f"<title>{shown}</title><style>{_asset('page.css')}</style></head><body><h1>{shown}</h1>{body}</body></html>"
     )
 
 
 def embedded(figure: Figure, name: str, *, script: bool) -> str:
-    """A plotly figure as a part of a page, the first of them with plotly's ``script``: nothing is fetched."""
-    chart = figure.to_html(full_html=False, include_plotlyjs=script, div_id=name, config={"responsive": True, "displaylogo": False})
-    return f'<div class="wide">{chart}</div>'
+    """A plotly figure as a part of a page, the first of them with the ``script`` that draws them: nothing is fetched.
+
+    The figure's title becomes a caption, which may break lines.
+    """
+    from plotly.io.json import to_json_plotly
+    from plotly.offline import get_plotlyjs
+
+    drawn = figure.to_dict()
+    layout = drawn["layout"]
+    layout.pop("template", None)
+    caption = escape(unescape(layout.pop("title", {}).get("text") or ""))
+    layout |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}  # the page's
+    layout["font"] = layout.get("font", {}) | {"family": LOOK["font"]["family"]}
+    layout["margin"] = {"l": 10, "r": 20} | layout.get("margin", {}) | {"t": 40 if layout.get("annotations") else 12}
+    data = (to_json_plotly(drawn) or "").replace("<", "\\u003c").replace(">", "\\u003e")
+    scripts = f"<script>{get_plotlyjs()}</script><script>{_asset('page.js')}</script>" if script else ""
+    return (
+        f'{scripts}<figure><figcaption>{caption}</figcaption><div class="plot" id="{name}" style="min-height:{layout.get("height", 450)}px"></div>'
+        f'<p class="note" id="{name}-note" aria-live="polite"></p><script type="application/json" id="{name}-data">{data}</script></figure>'
+    )
+
+
+def tabs(name: str, views: Sequence[tuple[str, str]]) -> str:
+    """Contents of which one is shown at a time, the first at first; needs the script of `embedded`. Arrow keys go from tab to tab."""
+    buttons = "".join(
+        f'<button type="button" role="tab" id="{name}-tab{i}" aria-controls="{name}-view{i}" aria-selected="{"false" if i else "true"}" tabindex="{-1 if i else 0}">'
+        f"{escape(plain(label))}</button>"
+        for i, (label, _) in enumerate(views)
+    )
+    panels = "".join(
+        f'<div role="tabpanel" id="{name}-view{i}" aria-labelledby="{name}-tab{i}"{" hidden" if i else ""}>{content}</div>'
+        for i, (_, content) in enumerate(views)
+    )
+    return f'<div role="tablist">{buttons}</div>{panels}'
+
+
+def _tools(problem: Problem) -> str:
+    """Buttons that move the visible range of a chart, and the choice of a layer to stand out; {} is the chart's name."""
+    moves = (("-", "Zoom out", 0, 2), ("+", "Zoom in", 0, 0.5), ("◀", "Earlier", -0.5, 1), ("▶", "Later", 0.5, 1), ("Whole", "Show all of it", 0, 0))
+    buttons = "".join(
+        f'<button type="button" data-move="{shift}" data-scale="{scale}" aria-label="{what}" title="{what}">{sign}</button>'
+        for sign, what, shift, scale in moves
+    )
+    names = "".join(f'<option value="{escape(escape(plain(name)))}">{escape(plain(name))}</option>' for name in problem.layers)
+    choice = f'<select data-highlight aria-label="Layer to highlight"><option value="">all layers</option>{names}</select>' if names else ""
+    return f'<div class="tools" data-plot="{{}}">{(buttons + choice).replace("{", "{{").replace("}", "}}")}</div>'
+
+
+def _tiles(result: Result, figures: Metrics) -> str:
+    """The figures that matter first: a large number each, and what it is of."""
+    problem = result.problem
+    proof = {level.name: "proven best" if level.proven else f"gap {percent(level.gap)}" for level in result.objectives}
+    rate = samples_per_second(problem, figures.length_cycles)
+    length = "period" if problem.mode == "periodic" else "makespan"
+    shown = [("status", str(result.status), f"by {result.provenance.winner or result.provenance.solver}")]
+    shown.append((length, f"{figures.length_cycles:,}", "cycles" + ("" if rate is None else f", {rate:,.1f} samples/s")))
+    if figures.delays:
+        shown.append(("delay", f"{figures.total_delay:,}", f"iterations in all, {max(delay for _, delay in figures.delays):,} at most"))
+    shown.append(("traffic", f"{figures.traffic_bytes:,}", f"bytes {per(problem)}"))
+    shown.append(("memory", f"{figures.memory_bytes:,}", "bytes at most on one processor"))
+    shown.append(("utilisation", f"{100 * figures.utilisation:.1f} %", "of all cycles busy"))
+    cells = [(label, value, f"{text}; {proof[label]}" if label in proof else text) for label, value, text in shown]
+    tiles = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(plain(value))}<small>{escape(plain(text))}</small></dd></div>" for label, value, text in cells)
+    return f'<dl class="tiles">{tiles}</dl>'
 
 
 def _objectives(result: Result) -> str:
@@ -82,17 +152,8 @@ def _objectives(result: Result) -> str:
     return html_table(("objective", "unit", "value", "lower bound", "gap", "why nothing is below the bound"), rows, (2, 3, 4)) + note
 
 
-def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if figures.delays:
-        backward = dict(figures.backward_delays)
-        delays = [(layer, str(delay), str(backward.get(layer, delay)), str(max(0, delay - 1))) for layer, delay in figures.delays]
-        found.append(
-            (
-                "Delay of each layer",
-                html_table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), delays, (1, 2, 3)),
-            )
-        )
+def _figures(result: Result, figures: Metrics) -> list[tuple[str, str]]:
+    problem = result.problem
     rows = [
         (
             p.name,
@@ -105,23 +166,31 @@ def _figures(problem: Problem, figures: Metrics) -> list[tuple[str, str]]:
         for p, busy, peak in zip(problem.processors, figures.busy_cycles, figures.peak_memory_bytes, strict=True)
     ]
     headers = ("processor", "class", "busy [cycles]", "utilisation", "peak memory [bytes]", "memory [bytes]")
-    found.append(("Processors", html_table(headers, rows, (2, 3, 4, 5))))
-    per = f"{problem.unroll} iterations" if problem.unroll > 1 else "iteration" if problem.mode == "periodic" else "run"
-    text = f"<p>{figures.traffic_bytes:,} bytes cross between processors per {per}.</p>"
+    found = [("Processors", embedded(utilisation(result), "utilisation", script=False) + html_table(headers, rows, (2, 3, 4, 5)))]
+    found.append(("Memory", embedded(memory_over_time(result), "memory", script=False)))
+    text = f"<p>{figures.traffic_bytes:,} bytes cross between processors {per(problem)}.</p>"
+    if figures.traffic_bytes:
+        text += embedded(traffic_heatmap(result), "traffic", script=False)
     if figures.link_loads:
         links = [(source, target, f"{load:.3f}", "cannot carry it" if load > 1 else "") for source, target, load in figures.link_loads]
         text += html_table(("from", "to", "load [share of the time]", ""), links, (2,))
     found.append(("Traffic", text))
+    if figures.delays:
+        backward = dict(figures.backward_delays)
+        late = [(layer, str(delay), str(backward.get(layer, delay)), str(max(0, delay - 1))) for layer, delay in figures.delays]
+        table = html_table(("layer", "forward delay [iterations]", "backward delay [iterations]", "staleness [iterations]"), late, (1, 2, 3))
+        found.append(("Delay of each layer", embedded(delay_per_layer(result), "delays", script=False) + table))
     return found
 
 
 def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int]) -> str:
-    """A table of text; the columns in ``numbers`` are right-aligned."""
+    """A table of text; the columns in ``numbers`` are right-aligned. Many rows scroll under their headers."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
         kinds = [' class="number"' if i in numbers else "" for i in range(len(row))]
         return "".join(f"<{tag}{kind}>{escape(plain(text))}</{tag}>" for kind, text in zip(kinds, row, strict=True))
 
     head = f"<thead><tr>{cells('th', headers)}</tr></thead>" if headers else ""
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
+    lines = [f"<tr>{cells('td', row)}</tr>" for row in rows]
+    body, tall = "".join(lines), ' tall" tabindex="0' if len(lines) > _TALL else ""
+    return f'<div class="wide{tall}"><table>{head}<tbody>{body}</tbody></table></div>'

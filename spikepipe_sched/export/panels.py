@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from spikepipe_sched.errors import require
 from spikepipe_sched.export.bars import drawn_cycles, length_cycles, window
-from spikepipe_sched.export.gantt import LAYOUT, MAX_BARS, X_AXIS, processor_axis, shown_name, traces
+from spikepipe_sched.export.gantt import INK, LAYOUT, MAX_BARS, X_AXIS, processor_axis, shown_name, traces
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from spikepipe_sched.comparison import Comparison
 
-_GAP, _ROW, _TOP, _BOTTOM = 56, 30, 90, 60  # pixels
+_GAP, _ROW, _TOP, _BOTTOM = 56, 30, 90, 90  # pixels
 
 
 def panels(comparison: Comparison) -> Figure:
@@ -47,10 +47,11 @@ def panels(comparison: Comparison) -> Figure:
         for trace in traces(problem, window(result, axis)):
             figure.add_trace(trace.update(showlegend=place == 1), row=place, col=1)
         if length <= axis:
-            figure.add_vline(x=length, line_width=1, line_dash="dash", row=place, col=1)  # pyright: ignore[reportArgumentType]  (a number of a row is one)
+            figure.add_vline(x=length, line_width=1, line_color=INK, line_dash="dash", row=place, col=1)  # pyright: ignore[reportArgumentType]  (a number of a row is one)
     cut = f"; drawn: the first {axis:,} of {max(lengths):,} cycles, more would be over {MAX_BARS:,} bars" if axis < max(lengths) else ""
     shown = "steady state" if problem.mode == "periodic" else "the whole run"
-    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}{cut}"}, height=inner + _TOP + _BOTTOM, margin={"t": _TOP, "b": _BOTTOM}, **LAYOUT)
+    figure.update_layout(**LAYOUT)
+    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}{cut}"}, height=inner + _TOP + _BOTTOM, margin={"t": _TOP, "b": _BOTTOM})
     figure.update_xaxes(range=[0, axis], showticklabels=True, **X_AXIS)
     figure.update_xaxes(title={"text": "time [cycles]"}, row=len(found), col=1)
     figure.update_yaxes(**processor_axis(problem))

@@ -13,6 +13,7 @@ from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.export.bars import LOOKS, plain
 from spikepipe_sched.export.costs import PASSES, CostRow, arrays
 from spikepipe_sched.export.gantt import INK
+from spikepipe_sched.export.html import embedded, page
 from spikepipe_sched.platform import Platform, SystolicArray
 
 if TYPE_CHECKING:
@@ -97,13 +98,7 @@ def roofline_page(rows: Sequence[CostRow], platform: Platform, name: str) -> str
     InputError
         As `roofline`.
     """
-    chart = roofline(rows, platform).to_html(full_html=False, include_plotlyjs=True, div_id="roofline", config={"responsive": True, "displaylogo": False})
-    title = escape(plain(f"Roofline of {name} on {platform.name}"))
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>:root {{ color-scheme: light dark; }} body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }}</style></head>"
-        f"<body><h1>{title}</h1>{chart}</body></html>"
-    )
+    return page(f"Roofline of {name} on {platform.name}", [("Chart", embedded(roofline(rows, platform), "roofline", script=True))])
 
 
 def _intensity(row: CostRow, *, dram: bool) -> float:

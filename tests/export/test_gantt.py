@@ -7,6 +7,7 @@ import pytest
 
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.export import gantt as module
+from spikepipe_sched.export.bars import contrast
 from spikepipe_sched.export.gantt import gantt, periods_drawn
 from spikepipe_sched.result import Result, conclude
 from tests.helpers import HAND, hand_result, pipelined_result, training_problem
@@ -106,14 +107,52 @@ def test_readable_on_light_and_dark() -> None:
     _, figure = drawn(pipelined_result())
     assert figure["layout"]["paper_bgcolor"] == figure["layout"]["plot_bgcolor"] == "rgba(0,0,0,0)"
 
-    def luminance(colour: str) -> float:
-        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    ink = figure["layout"]["font"]["color"]
+    assert contrast(ink, "#ffffff") >= 4.5
+    assert contrast(ink, "#0d1117") >= 4
+    for trace in figure["data"]:
+        colour = trace["marker"]["color"]
+        assert contrast(trace["insidetextfont"]["color"], colour) >= 4.5
+        assert max(contrast(colour, "#ffffff"), contrast(trace["marker"]["line"]["color"], "#ffffff")) >= 3  # the bar, or its outline
+        assert contrast(colour, "#0d1117") >= 3
 
-    ink = luminance(figure["layout"]["font"]["color"])
-    assert 1.05 / (ink + 0.05) >= 4.5  # WCAG AA on white
-    assert (ink + 0.05) / (luminance("#111111") + 0.05) >= 4
+
+def test_contrast_is_that_of_the_guidelines() -> None:
+    assert contrast("#000000", "#ffffff") == contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#123456", "#123456") == 1
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)  # the lightest grey that passes for text on white
+
+
+def test_steady_state_is_clipped_to_its_periods_and_tells_the_whole() -> None:
+    result = pipelined_result()
+    assert result.metrics is not None
+    for periods in (1, 2):
+        figure = json.loads(gantt(result, "steady", periods=periods).to_json() or "")
+        bars = [bar for trace in figure["data"] for bar in zip(trace["base"], trace["x"], trace["customdata"], strict=True)]
+        assert all(base >= 0 and base + x <= 13 * periods for base, x, _ in bars)
+        assert sum(x for _, x, _ in bars) == periods * sum(result.metrics.busy_cycles)
+        assert {about[0] for *_, about in bars} == set(result.problem.tasks.names)
+        assert all(about[6] == (1 if about[0][0] == "U" else 4) for *_, about in bars)  # B(l1), which is cut, still takes 4
+        assert figure["layout"]["xaxis"]["range"] == [0, 13 * periods]
+        assert [shape["x0"] for shape in figure["layout"].get("shapes", [])] == [13] * (periods - 1)
+
+
+def test_a_finite_run_is_drawn_whole_in_every_view() -> None:
+    result = hand_result(training_problem(2, 2, mode="finite", micro_batches=2))
+    assert gantt(result, "steady", periods=3).to_json() == gantt(result).to_json()
+
+
+def test_views_and_periods_are_checked() -> None:
+    with pytest.raises(InputError, match="view must be one of start, steady, got 'prologue'"):
+        gantt(hand_result(), "prologue")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="periods must be at least 1, got 0"):
+        gantt(hand_result(), "steady", periods=0)
+
+
+def test_what_is_not_drawn_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BARS", 10)
+    figure = gantt(pipelined_result())
+    assert "all 3 until the first full period would be over 10 bars" in (figure.layout.title.text or "")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_no_schedule() -> None:

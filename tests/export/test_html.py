@@ -1,13 +1,15 @@
 """Pages and cells: complete, self-contained, and closed to names that try to break out."""
 
+import json
 import re
 from collections.abc import Callable
 
+import plotly.graph_objects as go
 import pytest
 
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.export import svg
-from spikepipe_sched.export.html import html_page, result_to_html
+from spikepipe_sched.export.html import embedded, html_page, html_table, result_to_html, tabs
 from spikepipe_sched.result import Result, conclude
 from tests.helpers import HAND, hand_result, pipelined_result, training_problem
 from tests.pages import Tags, evil_problem
@@ -44,15 +46,58 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert "link" not in parsed.tags
     assert page.startswith("<!DOCTYPE html>")
     assert "Plotly.newPlot" in page
+    assert "@import" not in page
+    assert "url(" not in page[: page.index("<body>")]
     assert len(page) > 10**6  # plotly's script is inside
 
 
 def test_the_page_has_every_table() -> None:
     page = re.sub(r"<script.*?</script>", "", html_page(pipelined_result()), flags=re.DOTALL)
-    for heading in ("Summary", "Schedule", "Objectives", "Delay of each layer", "Processors", "Traffic"):
+    for heading in ("Summary", "Schedule", "Objectives", "Delay of each layer", "Processors", "Memory", "Traffic"):
         assert f"<h2>{heading}</h2>" in page
     for text in ("longest tasks: some must share a processor", "8.33 %", "100.00 %", "l0", "16 bytes cross", "69.2 %", "speed-up"):
         assert text in page
+
+
+def test_the_first_screen_says_how_good_it_is() -> None:
+    page = html_page(pipelined_result())
+    for value, text in (
+        ("13", "cycles, 1,230,769,230.8 samples/s; gap 8.33 %"),
+        ("3", "iterations in all, 2 at most; proven best"),
+        ("16", "bytes per iteration; gap 100.00 %"),
+        ("84.6 %", "of all cycles busy"),
+    ):
+        assert f"<dd>{value}<small>{text}</small></dd>" in page
+
+
+def test_figures_come_with_their_data_once_and_the_script_once() -> None:
+    parsed = Tags(html_page(pipelined_result()))
+    plots = [name for name in parsed.ids() if f"{name}-data" in parsed.ids()]
+    assert plots == ["gantt", "gantt1", "gantt2", "utilisation", "memory", "traffic", "delays"]
+    assert parsed.tags.count("script") == 2 + len(plots)
+    assert len(parsed.ids()) == len(set(parsed.ids()))
+
+
+def test_titles_become_captions_as_text() -> None:
+    figure = go.Figure(layout={"title": {"text": "&lt;b&gt; &amp; all"}})
+    html = embedded(figure, "one", script=False)
+    assert "<figcaption>&lt;b&gt; &amp; all</figcaption>" in html
+    assert figure.layout.title.text == "&lt;b&gt; &amp; all"  # pyright: ignore[reportAttributeAccessIssue]  (a figure is not changed)
+    assert json.loads(Tags(html).scripts[0])["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+
+
+def test_views_are_tabs_of_which_the_first_is_shown() -> None:
+    parsed = Tags(tabs("some", [("<one>", "<p>1</p>"), ("two", "<p>2</p>")]))
+    assert [value for name, value in parsed.attributes if name == "aria-selected"] == ["true", "false"]
+    assert parsed.attributes.count(("hidden", None)) == 1
+    assert "one" not in parsed.tags
+
+
+def test_long_tables_scroll_and_lose_no_row() -> None:
+    rows = [[str(i)] for i in range(41)]
+    assert 'class="wide tall"' in html_table(("n",), rows, (0,))
+    assert html_table(("n",), rows, (0,)).count("<td") == 41
+    assert "tall" not in html_table(("n",), rows[:40], (0,))
 
 
 def test_the_cell_for_notebooks() -> None:
