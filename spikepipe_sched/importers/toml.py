@@ -68,7 +68,7 @@ def read_network(file: Path | Traversable) -> Network:
         raise InputError(
             f"{file}: neither a network (input_shape, time_steps, layers), nor a pipeline (stages, and tables with F, B and W), which load_problem reads"
         )
-    spec = _convert(file, raw, NetworkFile)
+    spec = converted(file, raw, NetworkFile)
     try:
         return spec.core()
     except InputError as error:
@@ -88,14 +88,15 @@ def file_schema(kind: Literal["network", "platform"]) -> dict[str, Any]:
 
 def read_platform(file: Path | Traversable) -> Platform:
     """Read a platform file; InputError says file and JSON path of a defect."""
-    spec = _convert(file, read_toml(file), PlatformFile)
+    spec = converted(file, read_toml(file), PlatformFile)
     try:
         return spec.core()
     except InputError as error:
         raise InputError(f"{file}: {printable(str(error))}") from None
 
 
-def _convert(file: Path | Traversable, raw: dict[str, Any], kind: type[S]) -> S:
+def converted(file: Path | Traversable, raw: dict[str, Any], kind: type[S]) -> S:
+    """The tables of a file as a ``kind``; InputError says file and JSON path of a defect."""
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
