@@ -189,7 +189,30 @@ class Platform:
         repeated = tuple(self.processors[i % len(self.processors)] for i in range(count))
         return replace(self, processors=repeated)
 
+    def with_array(self, rows: int, cols: int) -> Platform:
+        """The same platform with all arrays of size ``rows`` x ``cols``, in all else like the class of its first processor.
+
+        The lanes of the vector unit grow with the columns; memories and bandwidths stay.
+        """
+        name, first = f"{rows}x{cols}", self.classes[self.processors[0]]
+        array = replace(first, rows=rows, cols=cols, lanes=max(1, first.lanes * cols // first.cols))
+        return replace(self, name=f"{self.name} with {name} arrays", classes={name: array}, processors=(name,) * len(self.processors))
+
     @property
     def processor_names(self) -> tuple[str, ...]:
         """One name per processor: ``p0``, ``p1``, ..."""
         return tuple(f"p{index}" for index in range(len(self.processors)))
+
+
+def array_size(text: str, option: str) -> tuple[int, int]:
+    """``32x16``: rows and columns.
+
+    Raises
+    ------
+    InputError
+        If ``text`` is anything else; the message names ``option``.
+    """
+    rows, _, cols = text.strip().lower().partition("x")
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in (rows, cols)):
+        raise InputError(f"{option} takes ROWSxCOLUMNS such as 32x32, with 1 to 999999 of each, not '{text}'")
+    return int(rows), int(cols)

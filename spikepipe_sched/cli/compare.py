@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, numbers
+from spikepipe_sched.cli.options import Costing, Effort, Job, JsonFlag, Training, given, numbers
 from spikepipe_sched.cli.output import require_writable, to_json
 from spikepipe_sched.cli.source import read_source
+from spikepipe_sched.cli.stored import compare_store, is_store, refuse
 from spikepipe_sched.errors import require
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ def compare(
     network: str,
     /,
     *,
-    solvers: str = "stages,auto",
+    solvers: str | None = None,
     processors: Annotated[str | None, Parameter(alias="-P")] = None,
     baseline: str = "stages",
     gantt: bool | None = None,
+    sweep: list[str] | None = None,
     training: Training = Training(),
     costing: Costing = Costing(),
     job: Job = Job(),
@@ -53,16 +55,19 @@ def compare(
     ----------
     network
         Name of a library network, a .toml, .nir or .onnx file, or a task graph: .stg, .dot (.gv),
-        .graphml, or a pipeline .toml (FILE#TABLE for one of several tables).
+        .graphml, or a pipeline .toml (FILE#TABLE for one of several tables); or a store of sweeps
+        (.sqlite, .db), whose rows are compared problem by problem, and nothing is run.
     solvers
         Names of solvers, comma-separated; all: every installed one, baselines: those that follow a
-        published rule and prove nothing.
+        published rule and prove nothing. stages,auto if not given.
     processors
         Numbers of processors, comma-separated; 2,4,8 if not given, or a task graph's own number.
     baseline
         Solver that speed-ups are over, on as many processors; it runs in any case.
     gantt
         Draw the schedules; if not given, up to four on one number of processors of at most 16 are drawn.
+    sweep
+        Of a store: name of a sweep in it, again for several; all rows if not given.
     output
         File for the comparison: .html, a page with interactive Gantt charts on one time axis; .json,
         the rows with every schedule.
@@ -72,7 +77,12 @@ def compare(
     from spikepipe_sched.comparison import choose, side_by_side
     from spikepipe_sched.solver import load_solver
 
-    names = [name.strip() for name in solvers.split(",")]
+    if is_store(network):
+        named = {"--solvers": solvers is not None, "--processors": processors is not None, "--gantt": gantt is not None}
+        refuse(network, named, given(training, costing, job, effort))
+        return compare_store(network, sweep or (), baseline, output, json=json)
+    require(sweep is None, f"{network}: --sweep belongs to a store of sweeps")
+    names = [name.strip() for name in (solvers or "stages,auto").split(",")]
     _, of_groups, _ = choose(names)  # an unknown name is reported before the first run
     load_solver(baseline)
     require(output is None or output.suffix in (".html", ".json"), f"--output takes a file that ends in .html or .json, not '{output}'")

@@ -199,7 +199,7 @@ class Effort:
     seed: int = 0
 
 
-def given(*groups: Training | Costing | Job) -> list[str]:
+def given(*groups: Training | Costing | Job | Effort) -> list[str]:
     """The options that differ from their defaults, as they are typed."""
     changed = [field for group in groups for field in fields(group) if getattr(group, field.name) != field.default]
     return [f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}" for field in changed]

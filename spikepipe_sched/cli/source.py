@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from spikepipe_sched.cli.max_staleness import staleness_limits
 from spikepipe_sched.cli.options import Costing, Job, Training, given, numbers
+from spikepipe_sched.platform import array_size
 
 if TYPE_CHECKING:
     from spikepipe_sched.cost import CostModel
@@ -106,15 +107,24 @@ class Lowering:
     def problem(self, job: Job, processors: int | None) -> Problem:
         """Lower for so many processors, and compile; see `Source`."""
         from spikepipe_sched import Problem, lower
+
+        platform = self.machine(job)
+        platform = platform if processors is None else platform.with_processors(processors)
+        graph = lower(self.network, self.setup, platform, cost=self.cost, splits=self.splits)
+        return Problem.from_graph(graph, platform, **self.options(job))
+
+    def machine(self, job: Job) -> Platform:
+        """The platform, with the memory that the job asks for."""
+        return _with_memory(self.platform, job.max_memory)
+
+    def options(self, job: Job) -> dict[str, Any]:
+        """What `Problem.from_graph` takes from the job."""
         from spikepipe_sched.errors import require
 
         mode = "periodic" if job.mode is None else job.mode
         require(mode == "finite" or job.micro_batches is None, "--micro-batches belongs to --mode finite")
         finite = {"micro_batches": 8 if job.micro_batches is None else job.micro_batches} if mode == "finite" else {}
-        platform = self.platform if processors is None else self.platform.with_processors(processors)
-        platform = _with_memory(platform, job.max_memory)
-        graph = lower(self.network, self.setup, platform, cost=self.cost, splits=self.splits)
-        return Problem.from_graph(graph, platform, mode=mode, **finite, **_options(job, self.delay_limits))
+        return {"mode": mode, **finite, **_options(job, self.delay_limits)}
 
 
 def read_lowering(network: str, training: Training, costing: Costing) -> Lowering:
@@ -144,28 +154,13 @@ def read_platform(training: Training) -> Platform:
     from spikepipe_sched import load_platform
 
     platform = load_platform(training.platform)
-    classes, processors = platform.classes, platform.processors
     if training.array is not None:
-        rows, cols = _array_size(training.array)
-        name = f"{rows}x{cols}"
-        first = classes[processors[0]]
-        lanes = max(1, first.lanes * cols // first.cols)
-        classes, processors = {name: replace(first, rows=rows, cols=cols, lanes=lanes)}, (name,) * len(processors)
-        platform = replace(platform, name=f"{platform.name} with {name} arrays")
-    if training.dataflow is not None:
-        flows = _dataflows(training.dataflow)
-        classes = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes.items()}
-    return replace(platform, classes=classes, processors=processors)
-
-
-def _array_size(text: str) -> tuple[int, int]:
-    """``32x16``: rows and columns."""
-    from spikepipe_sched.errors import InputError
-
-    rows, _, cols = text.lower().partition("x")
-    if not all(part.isascii() and part.isdecimal() and len(part) <= 6 and int(part) for part in (rows, cols)):
-        raise InputError(f"--array takes ROWSxCOLUMNS such as 32x32, with 1 to 999999 of each, not '{text}'")
-    return int(rows), int(cols)
+        platform = platform.with_array(*array_size(training.array, "--array"))
+    if training.dataflow is None:
+        return platform
+    flows, classes = _dataflows(training.dataflow), platform.classes.items()
+    changed = {name: replace(array, forward_dataflow=flows[0], backward_dataflow=flows[1], gradient_dataflow=flows[2]) for name, array in classes}
+    return replace(platform, classes=changed)
 
 
 def _dataflows(text: str) -> tuple[Dataflow, Dataflow, Dataflow]:

@@ -63,7 +63,8 @@ def test_help_takes_little_cpu():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_summary_is_the_docstrings_first_line(name):
-    function = getattr(import_module(f"spikepipe_sched.cli.{name}"), name)
+    module = name.replace("-", "_")
+    function = getattr(import_module(f"spikepipe_sched.cli.{module}"), module)
     assert function.__doc__.splitlines()[0] == COMMANDS[name]
 
 
