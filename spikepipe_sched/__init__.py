@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from spikepipe_sched.cost import CostModel, gemm_cycles
     from spikepipe_sched.errors import InputError, SpikepipeError
     from spikepipe_sched.export.costs import cost_table
+    from spikepipe_sched.export.figures import delay_per_layer, memory_over_time, traffic_heatmap, utilisation
     from spikepipe_sched.export.gantt import gantt
     from spikepipe_sched.export.roofline import roofline
+    from spikepipe_sched.export.svg import svg_picture
     from spikepipe_sched.export.toml import save_network
     from spikepipe_sched.importers import RepairWarning, list_networks, list_platforms, load_network, load_platform
     from spikepipe_sched.importers.torch import from_torch
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
     from spikepipe_sched.lower import Split, lower
     from spikepipe_sched.network import Layer, Network
     from spikepipe_sched.pareto import Front, FrontPoint, pareto
+    from spikepipe_sched.plan import Plan, plan
     from spikepipe_sched.platform import Energy, Interconnect, Platform, SystolicArray
     from spikepipe_sched.problem import Limits, Problem
     from spikepipe_sched.readers import load_problem
     from spikepipe_sched.readers.pipeline import Pipeline
-    from spikepipe_sched.result import Result, Status
+    from spikepipe_sched.result import Provenance, Result, Status, conclude
     from spikepipe_sched.schedule import Schedule
     from spikepipe_sched.simulate import Simulation, simulate
     from spikepipe_sched.slack import within_slack
@@ -83,10 +86,18 @@ _WHERE = {
     "Violation": "check",
     "Simulation": "simulate",
     "Result": "result",
+    "Provenance": "result",
+    "conclude": "result",
     "Status": "result",
     "cost_table": "export.costs",
     "gantt": "export.gantt",
+    "utilisation": "export.figures",
+    "memory_over_time": "export.figures",
+    "traffic_heatmap": "export.figures",
+    "delay_per_layer": "export.figures",
+    "svg_picture": "export.svg",
     "roofline": "export.roofline",
+    "Plan": "plan",
     "Front": "pareto",
     "FrontPoint": "pareto",
     "within_slack": "slack",
@@ -118,9 +129,11 @@ __all__ = [
     "Metrics",
     "Network",
     "Pipeline",
+    "Plan",
     "Platform",
     "Problem",
     "Progress",
+    "Provenance",
     "RepairWarning",
     "Result",
     "Schedule",
@@ -140,8 +153,10 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "conclude",
     "cost_table",
     "delay_limits",
+    "delay_per_layer",
     "from_torch",
     "gantt",
     "gemm_cycles",
@@ -151,14 +166,19 @@ __all__ = [
     "load_platform",
     "load_problem",
     "lower",
+    "memory_over_time",
     "metrics",
     "pareto",
+    "plan",
     "roofline",
     "save_network",
     "simulate",
     "solve",
     "solver_names",
+    "svg_picture",
     "sweep_delays",
+    "traffic_heatmap",
+    "utilisation",
     "validate",
     "violations",
     "within_slack",
@@ -173,6 +193,7 @@ def __getattr__(name: str) -> Any:
         "simulate",
         "cost",
         "pareto",
+        "plan",
         "validate",
     ):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
