@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,10 @@ import pytest
 import spikepipe_sched
 from spikepipe_sched.cli import COMMANDS
 from spikepipe_sched.solver import solver_names
+from tests.docs.pictures import FOLDER, PICTURES
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -63,3 +69,51 @@ def test_python_examples_run(tmp_path, monkeypatch):
     assert examples
     for example in examples:
         exec(compile(example, "README.md", "exec"), namespace)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_those_that_the_code_draws(name):
+    """After a change that shows, ``python -m tests.docs.pictures`` draws them anew."""
+    text = (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    assert text == PICTURES[name]() + "\n"
+    assert len(text) < 100_000
+    assert "prefers-color-scheme:dark" in text
+    assert not re.findall(r"<script|<image|href=|url\(|@import", text)
+
+
+def test_every_picture_shown_exists_and_says_what_it_shows():
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", README)
+    assert {ROOT / where for _, where in shown} <= {FOLDER / f"{name}.svg" for name in PICTURES}
+    for text, where in shown:
+        assert text
+        assert all(number in (ROOT / where).read_text(encoding="utf-8") for number in re.findall(r"\d+\.\d+", text)), where
+
+
+def defined(tree: ast.AST) -> Iterator[str]:
+    """Names that a module brings into the world: functions, classes, arguments, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def docstrings(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def test_names_that_docstrings_refer_to_exist():
+    """What stands in single backquotes is a name of the project; all else, formulas too, stands in double ones."""
+    files = [file for folder in ("spikepipe_sched", "solvers/spikepipe_solvers") for file in (ROOT / folder).rglob("*.py")]
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    known = {*dir(builtins), "spikepipe_solvers", "spikepipe_problems", "tests"}
+    known |= {part for file in files for part in (file.stem, file.parent.name)} | {name for tree in trees.values() for name in defined(tree)}
+    references = [(file, name) for file, tree in trees.items() for text in docstrings(tree) for name in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)]
+    assert len(references) > 100
+    missing = [(file, name) for file, name in references if not set(name.removesuffix("()").split(".")) <= known]
+    unknown = {f"{file.relative_to(ROOT)}: `{name}`" for file, name in missing if "." not in name or find_spec(name.partition(".")[0]) is None}
+    assert not unknown

@@ -65,7 +65,7 @@ def test_wheel_holds_three_packages_with_their_data(wheel):
     info = f"spikepipe_sched-{spikepipe_sched.__version__}.dist-info"
     assert tops == {"spikepipe_sched", "spikepipe_solvers", "spikepipe_problems", info}
     for package, folder in (("spikepipe_sched", ROOT), ("spikepipe_solvers", ROOT / "solvers"), ("spikepipe_problems", ROOT / "problems")):
-        wanted = {str(file.relative_to(folder)) for kind in ("*.py", "*.toml", "graphs/*", "py.typed") for file in (folder / package).rglob(kind)}
+        wanted = {str(file.relative_to(folder)) for kind in ("*.py", "*.toml", "*.css", "*.js", "graphs/*", "py.typed") for file in (folder / package).rglob(kind)}
         assert wanted
         assert wanted <= names
     assert f"{info}/licenses/LICENSE" in names
@@ -86,7 +86,7 @@ def texts() -> list[Path]:
     suffixes = {".py", ".toml", ".md", ".txt", ".ipynb"}
     folders = ("spikepipe_sched", "solvers", "problems", "tests", "notebooks")
     inside = (file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in suffixes)
-    return [*inside, *(file for file in ROOT.iterdir() if file.suffix in suffixes), ROOT / ".ci" / "run"]
+    return [*inside, *(file for file in ROOT.iterdir() if file.suffix in suffixes), *(ROOT / ".ci").iterdir()]
 
 
 def test_no_machine_paths_in_the_tree():
