@@ -108,7 +108,7 @@ class Model:
         ----------
         inputs
             Shape (T, n, *input_shape): n samples over the network's time steps. If one step is shown
-            again and again (`Tensor.expand`), the synapses that read it work only once.
+            again and again (`torch.Tensor.expand`), the synapses that read it work only once.
         weights
             Of every layer of `layers`; gradients go to those that require them.
         backward

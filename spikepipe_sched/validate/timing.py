@@ -48,7 +48,7 @@ def overlaps(ours: int, theirs: int) -> tuple[tuple[float, ...], ...]:
 
 
 def is_constant(outputs: Tensor) -> bool:
-    """Whether one step is shown again and again (`Tensor.expand`), as an image in direct coding is: work on it need be done only once."""
+    """Whether one step is shown again and again (`torch.Tensor.expand`), as an image in direct coding is: work on it need be done only once."""
     return outputs.shape[0] > 1 and outputs.stride(0) == 0
 
 

@@ -74,7 +74,7 @@ def _side_by_side(experiment: Experiment, jobs: Sequence[Job], store: Store | No
 
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(experiment, store, news, stop)) as pool:
         try:
-            with _deaf():
+            with deaf():
                 futures += [pool.submit(_work, job, (i, len(jobs))) for i, job in enumerate(jobs)]
             waiting = set(futures)
             while waiting:
@@ -97,7 +97,7 @@ def _side_by_side(experiment: Experiment, jobs: Sequence[Job], store: Store | No
 
 
 @contextmanager
-def _deaf() -> Generator[None]:
+def deaf() -> Generator[None]:
     """Processes started here never hear Ctrl-C, not even while they import what they need: their parent stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -130,10 +130,10 @@ def _begin(experiment: Experiment, store: Store | None, news: Any, stop: Any) ->
         news.put(progress)
 
     _HERE.experiment, _HERE.store, _HERE.report = experiment, store, report
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A parent that was killed cannot stop its workers, and they would go on writing checkpoints."""
     parent = parent_process()
     if parent is not None:

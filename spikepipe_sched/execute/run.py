@@ -1,0 +1,149 @@
+"""Executes schedules and compares: gradients with the network in one piece, order and times with the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spikepipe_sched.check import durations
+from spikepipe_sched.errors import require
+from spikepipe_sched.execute.execution import Execution, Gradients, Ran
+from spikepipe_sched.execute.plan import Plan
+from spikepipe_sched.execute.session import Session, arranged
+from spikepipe_sched.validate.data import load_data
+from spikepipe_sched.validate.losses import loss
+from spikepipe_sched.validate.model import Model
+from spikepipe_sched.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spikepipe_sched.execute.rank import Done
+    from spikepipe_sched.result import Result
+    from spikepipe_sched.validate.parameters import Weights
+
+
+def run_all(
+    results: Sequence[Result], plans: Sequence[Plan], *, emulate_s: float | None, runs: int, data: str | None, data_path: Path | None, timeout_s: float
+) -> list[Execution]:
+    """See `spikepipe_sched.execute.execute_many`."""
+    found: list[Execution] = []
+    scale = 0.0 if emulate_s is None else emulate_s / max(1, *(_last(plan.earliest()) for plan in plans))
+    with Session(len(plans[0].rows.rows), timeout_s=timeout_s) as session:
+        for result, plan in zip(results, plans, strict=True):
+            inputs, labels, reference, weights = _in_one_piece(plan, data, data_path)
+            done = session.run(plan, *arranged(plan, inputs, labels), runs=runs, seconds_per_cycle=scale)
+            found.append(_execution(result, plan, done, _compared(done, reference, weights), scale))
+    return found
+
+
+def _in_one_piece(plan: Plan, data: str | None, data_path: Path | None) -> tuple[NDArray[Any], NDArray[Any], float, Weights]:
+    """Inputs (T, samples, *shape), labels, the loss, and the weights with their gradients."""
+    rows, network = plan.rows, plan.network
+    model = Model(network, plan.neurons, bptt_steps=plan.bptt_steps, windows=rows.windows, micro_batches=rows.micro_batches, dtype=torch.float64)
+    samples = plan.samples * rows.micro_batches
+    inputs, labels = _drawn(plan, samples, model.classes) if data is None else _loaded(plan, samples, model.classes, data, data_path)
+    weights = model.initial(plan.seed)
+    for values in weights.values():
+        for value in values.values():
+            value.requires_grad_()
+    found = loss("step", model.forward(inputs, weights, training=True), labels)
+    found.backward()
+    return inputs.numpy(), labels.numpy(), found.item(), weights
+
+
+def _drawn(plan: Plan, samples: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every other spike, or real values from 0 to 1, and any classes."""
+    generator = torch.Generator().manual_seed(plan.seed)
+    inputs = torch.rand((plan.network.time_steps, samples, *plan.network.input_shape), generator=generator, dtype=torch.float64)
+    labels = torch.randint(classes, (samples,), generator=generator)
+    return (inputs.round() if plan.network.coding == "spikes" else inputs), labels
+
+
+def _loaded(plan: Plan, samples: int, classes: int, name: str, path: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first training samples of a data set."""
+    require(not plan.stand_in, f"run-torch: there is no network to show the data '{name}' to; leave out --data")
+    network = plan.network
+    data = load_data(name, path=path, time_steps=network.time_steps, shape=network.input_shape)
+    require(data.classes == classes, f"run-torch: network '{network.name}' has {classes} outputs, data '{name}' have {data.classes} classes")
+    require(
+        len(data.train) >= samples,
+        f"run-torch: data '{name}' have {len(data.train)} training samples, the schedule takes {samples}; solve with a smaller batch",
+    )
+    chosen = torch.arange(samples)
+    inputs = data.train.batch(chosen, torch.Generator().manual_seed(plan.seed)).to(torch.float64)
+    return inputs, data.train.labels[chosen]
+
+
+def _compared(done: Sequence[Done], reference_loss: float, weights: Weights) -> Gradients:
+    found = {(layer, key): value for each in done for layer, values in each.gradients.items() for key, value in values.items()}
+    largest = error = relative = 0.0
+    for layer, values in weights.items():
+        wanted = {key: value.grad.numpy() for key, value in values.items() if value.grad is not None}
+        scale = max(float(np.abs(value).max()) for value in wanted.values())
+        apart = max(float(np.abs(found[layer, key] - value).max()) for key, value in wanted.items())
+        largest, error = max(largest, scale), max(error, apart)
+        relative = max(relative, apart / scale if scale else (np.inf if apart else 0.0))
+    (sent,) = (each.loss for each in done if each.loss is not None)
+    return Gradients(loss=sent, reference_loss=reference_loss, largest=largest, error=error, relative_error=relative)
+
+
+def _execution(result: Result, plan: Plan, done: Sequence[Done], gradients: Gradients, scale: float) -> Execution:
+    problem, schedule, rows = result.problem, result.schedule, plan.rows
+    assert schedule is not None
+    runs = len(done[0].times)
+    origins = [min(each.times[run, :, 0].min() for each in done) for run in range(runs)]
+    ends = [max(each.times[run, :, 1].max() for each in done) for run in range(runs)]
+    earliest = plan.earliest()
+    passes = [v for row in rows.rows for action in row for v in action.copies]
+    return Execution(
+        problem=problem.name,
+        network=plan.network.name,
+        stand_in=plan.stand_in,
+        processors=tuple(problem.processors[p].name for p in rows.processors),
+        windows=rows.windows,
+        micro_batches=rows.micro_batches,
+        samples=plan.samples,
+        seed=plan.seed,
+        schedule_cycles=int((schedule.start + durations(problem, schedule))[passes].max()),
+        order_cycles=_last(earliest),
+        seconds_per_cycle=scale,
+        runs_s=tuple(float(end - origin) for origin, end in zip(origins, ends, strict=True)),
+        in_order=all(_in_order(plan, [each.times[run] for each in done]) for run in range(runs)),
+        gradients=gradients,
+        actions=tuple(
+            Ran(
+                row=row,
+                name=str(action),
+                layer=rows.layers[action.stage],
+                start_cycles=earliest[row][place][0],
+                end_cycles=earliest[row][place][1],
+                starts_s=tuple(float(done[row].times[run, place, 0] - origins[run]) for run in range(runs)),
+                ends_s=tuple(float(done[row].times[run, place, 1] - origins[run]) for run in range(runs)),
+            )
+            for row, actions in enumerate(rows.rows)
+            for place, action in enumerate(actions)
+        ),
+        torch_version=str(torch.__version__),
+        version=__version__,
+    )
+
+
+def _last(earliest: list[list[tuple[int, int]]]) -> int:
+    return max(end for row in earliest for _, end in row)
+
+
+def _in_order(plan: Plan, times: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether what was recorded keeps the rows, and what waits for another row."""
+    within = all((row[:, 0] > 0).all() and (row[1:, 0] >= row[:-1, 1]).all() for row in times)
+    return within and all(
+        times[row][place, 0] >= times[other][before, 1]
+        for row, costs in enumerate(plan.costs)
+        for place, cost in enumerate(costs)
+        for other, before, _ in cost.waits
+    )
