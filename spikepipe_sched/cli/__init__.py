@@ -4,9 +4,9 @@ One file per command; only the command that runs is imported, and what it needs 
 needs it, so that ``--help`` costs no more than the parser.
 
 Exit codes: 0; 1 nothing feasible, a gap above ``--require-gap``, a schedule with violations, a loss
-of accuracy under ``--fail-on-degraded``, or a failure; 2 bad input; 130 interrupted before there was
-anything to show, or in the middle of a comparison or a validation; 141 the reader of the output went
-away.
+of accuracy under ``--fail-on-degraded``, a target that no plan reaches, a failed row of a sweep, a run
+that was not as scheduled, or a failure; 2 bad input; 130 interrupted before there was anything to show, or in the
+middle of a comparison, a validation, a sweep or a study; 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ COMMANDS: Final = {
     "simulate": "Replay a schedule file with jitter and link contention.",
     "compare": "Compare solvers over numbers of processors.",
     "validate": "Train with a schedule's delays and without: do they cost accuracy?",
+    "run-torch": "Execute a synchronous schedule with real layers on torch.distributed.pipelining.",
     "pareto": "Trade the period against gradient delay or traffic.",
+    "sweep": "Run solvers over networks, platforms, processors and windows; results go to a store.",
+    "study": "Reproduce a paper's experiment, and say which of its claims hold.",
+    "plot": "Plot any figure in a store of sweeps over another.",
+    "plan": "Choose how many arrays of which size, with a schedule.",
     "cost": "List cycles, traffic and energy of every layer and pass on one array.",
-    "export": "Write a schedule file as a Chrome trace or an HTML page.",
+    "export": "Write a schedule file as a Chrome trace, an HTML page or a schedule for PyTorch.",
     "networks": "List the networks of the library with their sizes.",
     "platforms": "List the platforms of the library.",
     "datasets": "List the data sets that validate trains on.",
@@ -57,7 +62,8 @@ def build_app(tokens: Sequence[str] = ()) -> App:
         suppress_keyboard_interrupt=False,
     )
     for place, (name, summary) in enumerate(COMMANDS.items()):
-        app.command(f"spikepipe_sched.cli.{name}:{name}", name=name, sort_key=place, help=None if name in tokens[:1] else summary)
+        module = name.replace("-", "_")
+        app.command(f"spikepipe_sched.cli.{module}:{module}", name=name, sort_key=place, help=None if name in tokens[:1] else summary)
     return app
 
 

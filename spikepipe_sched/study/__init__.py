@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikepipe_sched.study.cell import Cell
+    from spikepipe_sched.study.experiment import StudySetup
     from spikepipe_sched.study.outcome import Outcome
     from spikepipe_sched.study.plots import plot
     from spikepipe_sched.study.pool import Pool
     from spikepipe_sched.study.ray_cluster import Ray
+    from spikepipe_sched.study.reproduce import Study, run_study
     from spikepipe_sched.study.run import SweepProgress, SweepSummary, run_cells
     from spikepipe_sched.study.store import Store
     from spikepipe_sched.study.sweep_file import Sweep, read_sweep
@@ -27,6 +29,8 @@ _WHERE = {
     "Pool": "pool",
     "Ray": "ray_cluster",
     "Store": "store",
+    "Study": "reproduce",
+    "StudySetup": "experiment",
     "Sweep": "sweep_file",
     "compared": "views",
     "front": "views",
@@ -35,9 +39,27 @@ _WHERE = {
     "SweepSummary": "run",
     "read_sweep": "sweep_file",
     "run_cells": "run",
+    "run_study": "reproduce",
 }
 
-__all__ = ["Cell", "Outcome", "Pool", "Ray", "Store", "Sweep", "SweepProgress", "SweepSummary", "compared", "front", "plot", "read_sweep", "run_cells"]
+__all__ = [
+    "Cell",
+    "Outcome",
+    "Pool",
+    "Ray",
+    "Store",
+    "Study",
+    "StudySetup",
+    "Sweep",
+    "SweepProgress",
+    "SweepSummary",
+    "compared",
+    "front",
+    "plot",
+    "read_sweep",
+    "run_cells",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> Any:

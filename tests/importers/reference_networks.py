@@ -118,6 +118,21 @@ def digits(depth: int) -> Callable[[Reference], None]:
     return build
 
 
+def digits_conv(*groups: Sequence[int]) -> Callable[[Reference], None]:
+    """Groups of normalised 3x3 convolutions, a pool behind each, a hidden layer of 64 neurons and a read-out."""
+
+    def build(r: Reference) -> None:
+        x, n = r.input, 0
+        for g, group in enumerate(groups, 1):
+            for out in group:
+                n += 1
+                x = r.conv(f"conv{n}", x, out, norm=True)
+            x = r.pool(f"pool{g}", x, 2)
+        r.linear("readout", r.linear("fc1", r.flatten(x), 64, norm=True), 10, bias=True)
+
+    return build
+
+
 def mnist_conv(r: Reference) -> None:
     x = r.conv("conv1", r.input, 16, 5, stride=2, bias=True)
     x = r.conv("conv2", x, 32, 3, stride=2, bias=True)
@@ -260,8 +275,10 @@ VGG9: Final = vgg(((64, 64), (128, 128), (256, 256, 256)), (1024, 10))
 REFERENCES: Final[dict[str, Callable[[Reference], None]]] = {
     "braille_rnn": braille_rnn,
     "csnn_mnist": csnn_mnist,
+    "digits_conv": digits_conv((12,), (24,)),
     "digits_deep": digits(6),
     "digits_mlp": digits(2),
+    "digits_vgg": digits_conv((12, 12), (24, 24), (32, 32, 32)),
     "dvs_gesture_conv": dvs_gesture_conv,
     "dvs_gesture_plif": dvs_gesture_plif,
     "fsnn_mnist": fsnn_mnist,

@@ -22,8 +22,10 @@ from tests.importers.reference_networks import REFERENCES, Reference
 PINNED = {
     "braille_rnn": (2_211, 2_166, 256),
     "csnn_mnist": (29_826, 1_411_840, 50),
+    "digits_conv": (9_694, 55_168, 4),
     "digits_deep": (92_170, 91_392, 8),
     "digits_mlp": (26_122, 25_856, 8),
+    "digits_vgg": (37_686, 318_336, 4),
     "dvs_gesture_conv": (1_059_616, 3_053_056, 60),
     "dvs_gesture_plif": (1_698_926, 841_014_272, 20),
     "fsnn_mnist": (229_642, 20_509_440, 30),
@@ -49,8 +51,10 @@ PINNED = {
 #: Networks whose source shows images, or frames in which events are counted, at every time step.
 DIRECT = {
     "csnn_mnist",
+    "digits_conv",
     "digits_deep",
     "digits_mlp",
+    "digits_vgg",
     "dvs_gesture_plif",
     "fsnn_mnist",
     "hybrid_flownet",
