@@ -3,7 +3,8 @@
 In the order the data flows: `load_network`, `from_torch` and `load_platform` read, `lower` makes
 the task graph, `Problem` compiles it (`load_problem` reads the field's own task graphs), `solve`
 schedules it, `check` verifies, `simulate` replays, `Result` holds what came out, `gantt` draws it,
-and `validate` trains with its delays. Names load on first use, so importing the package costs nothing.
+`validate` trains with its delays, and `execute` runs it on PyTorch's pipeline runtime. Sweeps and
+the study are in `spikepipe_sched.study`. Names load on first use, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from spikepipe_sched.comparison import Comparison, compare
     from spikepipe_sched.cost import CostModel, gemm_cycles
     from spikepipe_sched.errors import InputError, SpikepipeError
+    from spikepipe_sched.execute import execute
     from spikepipe_sched.export.costs import cost_table
     from spikepipe_sched.export.figures import delay_per_layer, memory_over_time, traffic_heatmap, utilisation
     from spikepipe_sched.export.gantt import gantt
@@ -157,6 +159,7 @@ __all__ = [
     "cost_table",
     "delay_limits",
     "delay_per_layer",
+    "execute",
     "from_torch",
     "gantt",
     "gemm_cycles",
@@ -195,6 +198,7 @@ def __getattr__(name: str) -> Any:
         "pareto",
         "plan",
         "validate",
+        "execute",
     ):  # steps that share their name with their module (see step.py), and a package of functions
         return import_module(f"spikepipe_sched.{name}")
     if name not in _WHERE:
