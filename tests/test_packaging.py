@@ -65,7 +65,9 @@ def test_wheel_holds_three_packages_with_their_data(wheel):
     info = f"spikepipe_sched-{spikepipe_sched.__version__}.dist-info"
     assert tops == {"spikepipe_sched", "spikepipe_solvers", "spikepipe_problems", info}
     for package, folder in (("spikepipe_sched", ROOT), ("spikepipe_solvers", ROOT / "solvers"), ("spikepipe_problems", ROOT / "problems")):
-        wanted = {str(file.relative_to(folder)) for kind in ("*.py", "*.toml", "*.css", "*.js", "graphs/*", "py.typed") for file in (folder / package).rglob(kind)}
+        wanted = {
+            str(file.relative_to(folder)) for kind in ("*.py", "*.toml", "*.css", "*.js", "graphs/*", "py.typed") for file in (folder / package).rglob(kind)
+        }
         assert wanted
         assert wanted <= names
     assert f"{info}/licenses/LICENSE" in names

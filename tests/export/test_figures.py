@@ -25,13 +25,13 @@ def read(figure: Figure) -> dict[str, Any]:
     return json.loads(figure.to_json() or "")
 
 
-@pytest.mark.parametrize("draw", [utilisation, traffic_heatmap, memory_over_time, delays])
+@pytest.mark.parametrize("draw", [utilisation, traffic_heatmap, memory_over_time, delay_per_layer])
 def test_without_a_schedule_there_is_nothing_to_draw(draw: Any) -> None:
     with pytest.raises(InputError, match="no schedule to draw"):
         draw(conclude(training_problem(), None, provenance=HAND))
 
 
-@pytest.mark.parametrize("draw", [utilisation, traffic_heatmap, memory_over_time, delays])
+@pytest.mark.parametrize("draw", [utilisation, traffic_heatmap, memory_over_time, delay_per_layer])
 def test_names_are_no_markup(draw: Any) -> None:
     text = draw(hand_result(evil_problem())).to_json()
     assert "<img" not in text
