@@ -20,6 +20,7 @@ from spikepipe_sched.version import __version__
 
 if TYPE_CHECKING:
     from spikepipe_sched.study.accuracy import Trained
+    from spikepipe_sched.study.claims import Claim
     from spikepipe_sched.study.experiment import AccuracySetup
     from spikepipe_sched.study.reproduce import Study
 
@@ -89,13 +90,23 @@ def means_text(study: Study) -> str:
 
 
 def _claims(study: Study) -> str:
-    headers = ("claim, in our words", "who claims it", "verdict", "why", "measured", "rule")
-    rows = [(claim.statement, claim.source, claim.verdict, claim.reason, claim.measured, claim.rule) for claim in study.claims]
     note = (
         "Verdicts are about this reconstruction, by the rules stated, and computed from the rows: they neither confirm nor refute what the papers measured "
         "on their own networks and arrays."
     )
-    return f"<p>{escape(note)}</p>{html_table(headers, rows, ())}"
+    return f'<p>{escape(note)}</p><div class="cards">{"".join(map(_card, study.claims))}</div>'
+
+
+def _card(claim: Claim) -> str:
+    """The verdict and why; then, smaller, the figures and the rule."""
+    known = {"holds": "good", "does not hold": "bad"}.get(claim.verdict, "open")
+    details = "".join(
+        f"<dt>{label}</dt><dd>{escape(plain(text))}</dd>" for label, text in (("measured", claim.measured), ("rule", claim.rule), ("claimed by", claim.source))
+    )
+    return (
+        f'<section class="{known}"><h3>{escape(plain(claim.statement))}</h3>'
+        f"<p><strong>{escape(claim.verdict)}</strong>: {escape(plain(claim.reason))}</p><dl>{details}</dl></section>"
+    )
 
 
 def _mean_rows(rows: Sequence[Measure], *, parts: bool) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
