@@ -29,7 +29,8 @@ class Auto:
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
         """The best of all parts."""
         from spikepipe_solvers.clock import Clock
-        from spikepipe_solvers.cpsat.lexicographic import LOCAL_SHARE, Search, warm_start
+        from spikepipe_solvers.cpsat.lexicographic import LOCAL_SHARE, Search
+        from spikepipe_solvers.cpsat.warm_start import warm_start
 
         search = Search(problem, Clock(budget), seed, observer, "auto")
         warm_start(search, hint, modulo=True)

@@ -255,7 +255,7 @@ def test_unrolled_copies_share_one_delay() -> None:
     assert {delay for _, delay in found.metrics.delays} == {1}
 
 
-def unequal(**limits: object) -> Problem:
+def unequal(*objective: str, **limits: object) -> Problem:
     """3, 3, 2, 2, 2 cycles: a period of 6 parts both pairs that share 5 bytes."""
     graph: nx.DiGraph[str] = nx.DiGraph(layers=["l"])
     for name, cycles in {"a": 3, "b": 3, "c": 2, "d": 2, "e": 2}.items():
@@ -265,13 +265,14 @@ def unequal(**limits: object) -> Problem:
     graph.add_edge("b", "d", bytes=5)
     graph.add_edge("e", "u")
     graph.add_edge("u", "e", delay_layer="l")
-    return Problem.from_graph(graph, arrays(2, memory_bytes=1000), mode="periodic", objective=("period", "delay"), limits=Limits(**limits))  # type: ignore[arg-type]
+    return Problem.from_graph(graph, arrays(2, memory_bytes=1000), mode="periodic", objective=objective or ("period", "delay"), limits=Limits(**limits))  # type: ignore[arg-type]
 
 
-def test_limits_that_contradict_each_other_are_named_and_no_others() -> None:
+@pytest.mark.parametrize("objective", [("period", "delay"), ("traffic",)])
+def test_limits_that_contradict_each_other_are_named_and_no_others(objective: tuple[str, ...]) -> None:
     """Of five limits the period and the traffic: without one of them there is a schedule."""
     limits = {"period_cycles": 6, "delay": 9, "layer_delay": (("l", 8),)}
-    found = solve(unequal(**limits, traffic_bytes=5), "cpsat", deterministic_limit=10.0)
+    found = solve(unequal(*objective, **limits, traffic_bytes=5), "cpsat", deterministic_limit=10.0)
     assert found.status is Status.INFEASIBLE
     assert found.infeasibility is not None
     assert set(found.infeasibility.loosen) == {"period_cycles", "traffic_bytes"}

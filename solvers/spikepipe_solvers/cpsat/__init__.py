@@ -36,7 +36,8 @@ class CpSat:
     def solve(self, problem: Problem, *, budget: Budget, seed: int, hint: Schedule | None = None, observer: Observer | None = None) -> Result:
         """Levels in lexicographic order within the budget."""
         from spikepipe_solvers.clock import Clock
-        from spikepipe_solvers.cpsat.lexicographic import Search, warm_start
+        from spikepipe_solvers.cpsat.lexicographic import Search
+        from spikepipe_solvers.cpsat.warm_start import warm_start
 
         search = Search(problem, Clock(budget), seed, observer, "cpsat")
         warm_start(search, hint, modulo=False)

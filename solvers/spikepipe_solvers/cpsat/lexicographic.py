@@ -21,7 +21,6 @@ from spikepipe_sched.bounds import delay_bound, objective_bound, period_bound
 from spikepipe_sched.conflicts import conflict
 from spikepipe_sched.problem import MAX_INT, Problem
 from spikepipe_sched.result import Infeasibility, Provenance, Result, conclude, gap
-from spikepipe_sched.schedule import Schedule
 from spikepipe_sched.solver import Observer
 from spikepipe_sched.version import __version__
 from spikepipe_solvers.balance import balance, loads
@@ -35,23 +34,19 @@ from spikepipe_solvers.cpsat.swaps import only_time_counts
 from spikepipe_solvers.delays.search import improve_delays
 from spikepipe_solvers.incumbent import Incumbent
 from spikepipe_solvers.lists.improve import improve_makespan
-from spikepipe_solvers.modulo import modulo_schedules
+from spikepipe_solvers.locality import lower_traffic
 from spikepipe_solvers.neighbourhood import improve_by_neighbourhoods
-from spikepipe_solvers.portfolio import heuristic_schedules, repeated, single
+from spikepipe_solvers.portfolio import heuristic_schedules
 from spikepipe_solvers.sequences.improve import improve_sequences, sequenced
 
 #: Copies up to which the whole model is all there is; its share of a level's time beyond, and the part of that time without news after which it is left.
 WHOLE, WHOLE_SHARE, STALLED = 45, 0.35, 0.1
 #: The same for the makespan of tasks that run once each where nothing but time counts, and where processors do not matter either.
 WHOLE_ONCE, WHOLE_FREE = 100, 200
-#: Share of the time after which no further constructive heuristic is begun, once one has found something.
-HEURISTICS_SHARE = 0.4
-#: Share of the time that the heuristic ``modulo`` may take before the exact search.
-MODULO_SHARE = 0.2
+#: Share of a level's time for the whole model of fewer copies, in a portfolio that has a local search for the level: the rest is its own.
+SMALL_SHARE = 0.6
 #: Share of a level's time for local search before the exact one, in a portfolio.
 LOCAL_SHARE = 0.4
-#: Share of the time for a schedule of one iteration per period, which repeated is one of several.
-SINGLE_SHARE = 0.4
 #: Longest time per copy for a heuristic that comes before the exact search [s]: small problems are solved before it would end.
 EACH_COPY_S = 0.02
 #: Copies up to which exact search gains on local search within minutes, where there is a local search.
@@ -63,6 +58,8 @@ PATIENCE_S, BALANCE_PATIENCE_S = 0.5, 3.0
 MINOR_FRUITLESS = 12
 #: Share of local search in the makespan of several micro-batches that goes to sequences; all of it under memory limits, which list scheduling ignores.
 SEQUENCE_SHARE = 0.7
+#: Share for small delays of what time the levels leave in a portfolio.
+REST_SHARE = 0.8
 #: Share of the time for list scheduling at the balanced period, and least share of a level's time for local search.
 DECODE_SHARE = 0.05
 
@@ -109,6 +106,25 @@ class Search(Incumbent):
             if self.schedule is None or self.interrupted:
                 break
             ceilings[level] = self.value(level)
+        if local_search and [*ceilings][:2] == ["period", "delay"]:
+            self._spend_rest(ceilings)
+
+    def _spend_rest(self, ceilings: dict[str, int]) -> None:
+        """What time the levels leave goes to the delay; and where that falls, to the levels below it once more."""
+        period, minor = ceilings["period"], [*ceilings][2:]
+        if self.proven("delay") or self.interrupted or self.clock.expired():
+            return
+        cycles = self.problem.instance.duration
+        even = balance(cycles, self.clock)
+        near = lower_traffic(self.problem, even, int(loads(cycles, even).max()), self.clock.part(DECODE_SHARE), self.seed)
+        improve_delays(self, period, self.clock.part(REST_SHARE), self.seed + 2, assignments=[even, near], target=self.bounds["delay"].value)
+        if self.value("delay") == ceilings["delay"]:
+            return
+        above = {"period": period, "delay": self.value("delay")}
+        for level in minor:
+            self.level = level
+            self._minimise(level, above, 1.0, 0.0)
+            above[level] = self.value(level)
 
     def _free_period(self) -> int:
         """The period at which levels above the period's own are minimised: the longest, which is never worse."""
@@ -170,7 +186,7 @@ class Search(Incumbent):
         if self.problem.mode == "periodic":
             known = period_bound(self.problem)
             self.raise_bound("period", known.value, known.source)
-            self._bisect({}, 1.0)
+            self._bisect({}, 1.0, settle=True)
         else:
             self._settle({})
         return True if self.excluded else False if self.schedule is not None else None
@@ -206,15 +222,16 @@ class Search(Incumbent):
         memories = affordable(self.problem, clock, {level, *ceilings}, period=period)
         if memories or affordable(self.problem, clock, {level, *ceilings}, period=period, memories=False):
             patience = PATIENCE_S if minor else STALLED * clock.left() if large else None
-            self._whole(level, ceilings, period, clock.part(WHOLE_SHARE if large and memories else 1.0), patience, memories=memories)
+            share = (WHOLE_SHARE if memories else 1.0) if large else SMALL_SHARE if local_search and _searched(level, ceilings) else 1.0
+            self._whole(level, ceilings, period, clock.part(share), patience, memories=memories)
         if large and not (self.interrupted or self.proven(level) or self.schedule is None):
             allowed = dict(ceilings) if period is None else {**ceilings, "period": period}
             lower = self.bounds[level].value if level in self.bounds else 0
             self.interrupted |= improve_by_neighbourhoods(
                 self, level, allowed, clock, self.seed, lower=lower, **({"fruitless": MINOR_FRUITLESS} if minor else {})
             )
-            if local_search and not (self.interrupted or self.proven(level)):
-                self._improve(level, ceilings, period, clock, self.seed + 1)
+        if local_search and not (self.interrupted or self.proven(level)):
+            self._improve(level, ceilings, period, clock, self.seed + 1)
 
     def _whole_up_to(self, level: str, ceilings: Collection[str]) -> int:
         """Copies up to which the whole model is all there is after local search."""
@@ -316,8 +333,8 @@ class Search(Incumbent):
         """A schedule at a period from modulo list scheduling."""
         improve_delays(self, period, self.clock.part(DECODE_SHARE), self.seed, assignments=[assignment], target=delay_bound(self.problem, period).value)
 
-    def _bisect(self, ceilings: dict[str, int], share: float) -> None:
-        """Shorter periods between the bound and the incumbent (or the limit), by models at fixed periods.
+    def _bisect(self, ceilings: dict[str, int], share: float, *, settle: bool = False) -> None:
+        """Shorter periods between the bound and the incumbent (or the limit), by models at fixed periods; to ``settle``, the first schedule is enough.
 
         A period that stays undecided in its share of the time is given up and longer ones are tried.
         """
@@ -345,6 +362,8 @@ class Search(Incumbent):
                     self.raise_bound("period", low, "CP-SAT: shorter periods are infeasible")
                     self.tell()
             elif schedule is not None and self.offer(schedule, "cpsat"):
+                if settle:
+                    return
                 found, high = True, self.value("period")
             elif found:
                 unknown = probe + 1
@@ -358,26 +377,3 @@ class Search(Incumbent):
 def _searched(level: str, ceilings: Collection[str]) -> bool:
     """Whether there is a local search for a level."""
     return level == "delay" or (level == "makespan" and not ceilings)
-
-
-def warm_start(search: Search, hint: Schedule | None, *, modulo: bool) -> None:
-    """Offer a hint and the heuristics' schedules; those of ``modulo`` if asked for, under memory limits, or if no other is feasible."""
-    problem = search.problem
-    limited = any(p.memory_bytes is not None for p in problem.processors)
-    if hint is not None:
-        search.offer(hint, "hint")
-    clock = search.clock.part(HEURISTICS_SHARE)
-    for name, schedule in heuristic_schedules(problem, search.clock.left_s):
-        search.offer(schedule, name)
-        if clock.expired() and search.schedule is not None:
-            break
-    if problem.unroll > 1:
-        one = Search(single(problem), search.clock.part(SINGLE_SHARE), search.seed, None, search.name)
-        warm_start(one, None, modulo=modulo)
-        one.run(LOCAL_SHARE if modulo else 0.0)
-        search.interrupted |= one.interrupted
-        if one.schedule is not None:
-            search.offer(repeated(one.schedule, problem.unroll), one.winner)
-    if problem.mode == "periodic" and (modulo or limited or search.schedule is None):
-        for schedule in modulo_schedules(problem, search.clock.part(MODULO_SHARE, most_s=EACH_COPY_S * problem.instance.size), search.seed, search.observer):
-            search.offer(schedule, "modulo")
