@@ -177,16 +177,15 @@ def side_by_side(problem: Problem, solvers: str | Iterable[str | Solver], baseli
         if not isinstance(outcome, SpikepipeError) and outcome.provenance.interrupted:
             interrupted = True
             break
-    results = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, SpikepipeError) and outcome.objectives}
-    for name, refuted in _refuted(results).items():
-        outcomes[name] = refuted
-        del results[name]
+    claims = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, SpikepipeError)}
+    outcomes |= _refuted(claims)
+    results = [outcome for outcome in outcomes.values() if not isinstance(outcome, SpikepipeError) and outcome.objectives]
     first = outcomes.get(reference.spec.name)
     length, why = _length(first), "" if first is None else _why(first)
     left_out = broken | {name: str(outcome) for name in of_groups if isinstance(outcome := outcomes.get(name), Unsupported)}
     return Comparison(
         problem=problem,
-        rows=tuple(_row(chosen[name].spec, outcomes[name], results.values(), length) for name in chosen if name in outcomes and name not in left_out),
+        rows=tuple(_row(chosen[name].spec, outcomes[name], results, length) for name in chosen if name in outcomes and name not in left_out),
         baseline=reference.spec.name,
         baseline_note=why if length is None else "",
         left_out=tuple(left_out.items()),
@@ -236,19 +235,22 @@ def _outcome(problem: Problem, solver: Solver, run: Run) -> Result | SpikepipeEr
 def _comparable(of: Result, to: Result) -> bool:
     """Whether what is proven for ``of`` holds for ``to``: the same problem, or one with a tighter limit on the period (under a slack each solver has its own)."""
     loose, tight = of.problem.limits.period_cycles, to.problem.limits.period_cycles
-    return of.objectives[0].name == to.objectives[0].name and (loose is None or (tight is not None and tight <= loose))
+    return of.problem.objective[0] == to.problem.objective[0] and (loose is None or (tight is not None and tight <= loose))
 
 
 def _refuted(results: dict[str, Result]) -> dict[str, SpikepipeError]:
-    """Solvers that claim a bound which another one's schedule is below."""
+    """Solvers that claim a bound which another one's schedule is below, or that there is no schedule at all."""
     wrong: dict[str, SpikepipeError] = {}
     for name, result in results.items():
-        claim = result.objectives[0]
         for other, found in results.items():
-            if _comparable(result, found) and found.objectives[0].value < claim.bound:
-                wrong[name] = SpikepipeError(
-                    f"claims that no {claim.name} is below {claim.bound:,} ({claim.bound_source}), but '{other}' found {found.objectives[0].value:,}"
-                )
+            if not found.objectives or not _comparable(result, found):
+                continue
+            first = found.objectives[0]
+            if result.status is Status.INFEASIBLE:
+                wrong[name] = SpikepipeError(f"claims that there is no schedule, but '{other}' found one: {first.name} {first.value:,}")
+            elif result.bound is not None and first.value < result.bound:
+                source = result.objectives[0].bound_source
+                wrong[name] = SpikepipeError(f"claims that no {first.name} is below {result.bound:,} ({source}), but '{other}' found {first.value:,}")
     return wrong
 
 

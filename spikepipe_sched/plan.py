@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from spikepipe_sched.errors import require, require_whole
+from spikepipe_sched.errors import InputError, require, require_whole
 from spikepipe_sched.lower import lower
 from spikepipe_sched.plan_candidates import Candidate, Findings
 from spikepipe_sched.plan_search import Purse, Search
 from spikepipe_sched.plan_size import Size
 from spikepipe_sched.platform import MAX_PROCESSORS
-from spikepipe_sched.result import gap
+from spikepipe_sched.result import gap, with_provenance
 from spikepipe_sched.solver import Budget
 from spikepipe_sched.step import callable_module
 
@@ -57,11 +57,12 @@ class Plan:
     arrays, max_processors
         Sizes asked for, and the most arrays of one size.
     copies
-        Copies of tasks in a period, or a finite run: more arrays than these cannot all have work, and are not looked at.
+        Copies of tasks in a period, or tasks of a finite run, whose micro-batches share an array: more arrays cannot all have work, and are not looked at.
     candidates
-        The choices that were looked at, and the largest number of every size that matters; what is proven about a choice holds for fewer arrays of its size, too.
+        The choices that were looked at, and of every size the largest number that matters and the least that may be better. Bounds hold for
+        fewer arrays of the size, too; verdicts are of the number alone.
     chosen, result
-        The best choice with a schedule, and that schedule; None: none was found.
+        The best choice with a schedule, and that schedule, with what the whole plan spent; None: none was found.
     length_bound
         No choice of at most ``pe_budget`` elements (for a target: of no more elements than the chosen one) has a shorter
         period or makespan; None: none of them has a schedule.
@@ -163,7 +164,7 @@ def plan(
     ------
     InputError
         If the question is not one of the two, a size or a number is no whole number of at least 1, no size fits the budget,
-        or the solver does not support such problems.
+        or the solver does not support such problems, whatever the number of arrays.
     SpikepipeError
         If the solver fails, or a bound it claims is above the length of a schedule.
     """
@@ -174,16 +175,28 @@ def plan(
     length = "period" if problem.mode == "periodic" else "makespan"
     require(problem.objective[0] == length, f"plan: the first objective must be the {length}, not the {problem.objective[0]}")
     for size in sizes:
-        size.most = min(max_processors, problem.instance.size, max_processors if pe_budget is None else pe_budget // size.elements)
-    search, budget = Search(sizes, solver, workers, seed, observer), Budget(time_limit_s=time_limit_s, deterministic_limit=deterministic_limit)
+        size.most = min(max_processors, size.useful, max_processors if pe_budget is None else pe_budget // size.elements)
+    search = Search(sizes, solver, workers, seed, observer)
+    budget = Budget(time_limit_s=time_limit_s, deterministic_limit=deterministic_limit, **({} if workers is None else {"workers": workers}))
     purse, interrupted = Purse(deterministic_limit or budget.time_limit_s, timed=deterministic_limit is None), False
     try:
         _look(search, purse, target_cycles)
     except KeyboardInterrupt:
         interrupted = True
+    refused = [reason for size in sizes for reason in size.refused.values()]
+    if refused and not interrupted and not any(size.solved for size in sizes):
+        raise refused[0]
     best, interrupted = _finished(search, purse, target_cycles, interrupted=interrupted)
     findings = Findings(sizes, None if best is None else best[:2], target_cycles)
     candidates = findings.candidates()
+    runtime_s = round(time.perf_counter() - began, 3)
+    spent = {
+        "time_limit_s": time_limit_s if deterministic_limit is None else None,
+        "deterministic_limit": deterministic_limit,
+        "workers": budget.workers,
+        "runtime_s": runtime_s,
+        "interrupted": interrupted,
+    }
     return Plan(
         network=network.name,
         platform=platform.name,
@@ -192,14 +205,14 @@ def plan(
         target_cycles=target_cycles,
         arrays=asked,
         max_processors=max_processors,
-        copies=problem.instance.size,
+        copies=sizes[0].useful,
         candidates=candidates,
         chosen=next((candidate for candidate in candidates if candidate.verdict == "chosen"), None),
-        result=None if best is None else best[2],
+        result=None if best is None else with_provenance(best[2], **spent),
         length_bound=findings.length_bound(),
         pes_bound=findings.pes_bound(),
         outlook=findings.outlook(),
-        runtime_s=round(time.perf_counter() - began, 3),
+        runtime_s=runtime_s,
         interrupted=interrupted,
     )
 
@@ -215,12 +228,20 @@ def _checked(
     require(max_processors <= MAX_PROCESSORS, f"plan: max_processors must be at most {MAX_PROCESSORS}, got {max_processors}")
     own = platform.classes[platform.processors[0]]
     given = [(max(1, int(own.rows * scale)), max(1, int(own.cols * scale))) for scale in SCALES] if arrays is None else arrays
-    asked = tuple(dict.fromkeys((require_whole("plan: arrays", "rows", rows, 1), require_whole("plan: arrays", "cols", cols, 1)) for rows, cols in given))
+    asked = tuple(dict.fromkeys(_size(size) for size in given))
     require(asked, "plan: name at least one size of arrays")
     rows, cols = min(asked, key=math.prod)
     fits = pe_budget is None or rows * cols <= pe_budget
     require(fits, f"plan: a budget of {pe_budget} processing elements is less than one array of {rows}x{cols}; allow more, or smaller arrays")
     return asked
+
+
+def _size(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        rows, cols = size
+    except (TypeError, ValueError):
+        raise InputError(f"plan: arrays must be pairs of rows and columns, got {size!r}") from None
+    return require_whole("plan: arrays", "rows", rows, 1), require_whole("plan: arrays", "cols", cols, 1)
 
 
 def _lowered(
@@ -262,9 +283,12 @@ def _look(search: Search, purse: Purse, target: int | None) -> None:
 
 
 def _finished(search: Search, purse: Purse, target: int | None, *, interrupted: bool) -> tuple[tuple[Size, int, Result] | None, bool]:
-    """The best of all choices equal in length and elements, and whether the search was interrupted."""
+    """The best of all choices equal in length and elements, and whether the search was interrupted.
+
+    What improves the further objectives may happen to need less time, or fewer arrays: then only that is best.
+    """
     finalists = search.best(target)
-    found: list[tuple[Size, int, Result]] = []
+    found: dict[tuple[Size, int], Result] = {}
     for place, (size, count) in enumerate(finalists):
         try:
             spend = None if interrupted or purse.left() <= 0 else purse.grant(1 / (len(finalists) - place))
@@ -272,8 +296,9 @@ def _finished(search: Search, purse: Purse, target: int | None, *, interrupted: 
         except KeyboardInterrupt:
             interrupted, result = True, search.finished(size, count, None)
         interrupted |= result.provenance.interrupted
-        found.append((size, count, result))
-    return min(found, key=lambda each: each[2].key(), default=None), interrupted
+        found[size, count] = result
+    ends = [(size, count, found.get((size, count)) or search.finished(size, count, None)) for size, count in search.best(target)]
+    return min(ends, key=lambda each: each[2].key(), default=None), interrupted
 
 
 callable_module(__name__, plan)

@@ -53,12 +53,18 @@ class Findings:
         self.sizes, self.chosen, self.target = sizes, chosen, target
         self.length = NEVER if chosen is None else chosen[0].length(chosen[1]) or 0
         self.elements = NEVER if chosen is None else chosen[1] * chosen[0].elements
+        self.limit = self.length if target is None else target  # to be reached with fewer elements
 
     def candidates(self) -> tuple[Candidate, ...]:
-        """Of every size the numbers that were solved, and the largest that matters: all allowed, or of no more elements than the choice; the largest arrays last."""
+        """Of every size the numbers that were solved, the largest that matters, which is all allowed, or of no more elements than the choice, and the least that may be better.
+
+        The largest arrays come last. Bounds hold for fewer arrays, verdicts do not: of two numbers of one bound only the smaller may be better.
+        """
         made: list[Candidate] = []
         for size in sorted(self.sizes, key=lambda size: (size.elements, size.rows)):
             counts = {max(1, min(size.most, self.elements // size.elements)), *size.solved}
+            if self.limit < NEVER and (least := size.least(self.limit)) is not None and least <= self.elements // size.elements:
+                counts.add(least)
             if self.target is None:
                 counts.add(size.most)
             if self.chosen is not None and self.chosen[0] is size:
@@ -101,15 +107,16 @@ class Findings:
 
     def pes_bound(self) -> int | None:
         """No choice of fewer elements is as short as the target, or the choice; None: no choice is."""
-        limit = self.length if self.target is None else self.target
-        return min((least * size.elements for size in self.sizes if (least := size.least(limit)) is not None), default=None) if limit < NEVER else None
+        if self.limit >= NEVER:
+            return None
+        return min((least * size.elements for size in self.sizes if (least := size.least(self.limit)) is not None), default=None)
 
     def outlook(self) -> str:
         """Where the target was not reached: which sizes may still reach it, with how many arrays."""
         if self.chosen is not None or self.target is None:
             return ""
         able = {f"{size.rows}x{size.cols}": size.least(self.target) for size in self.sizes}
-        more = {f"{size.rows}x{size.cols}": size.least(self.target, min(MAX_PROCESSORS, size.problem(1).instance.size)) for size in self.sizes}
+        more = {f"{size.rows}x{size.cols}": size.least(self.target, min(MAX_PROCESSORS, size.useful)) for size in self.sizes}
         still = ", ".join(f"{count} of {name}" for name, count in able.items() if count is not None)
         beyond = ", ".join(f"{count} of {name}" for name, count in more.items() if count is not None and able[name] is None)
         if still:

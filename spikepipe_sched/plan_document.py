@@ -45,7 +45,7 @@ class PlanDocument(Document, frozen=True):
     target_cycles: Annotated[Positive | None, Meta(description="Longest period, or makespan [cycles]; null: not asked.")]
     arrays: Annotated[tuple[tuple[int, int], ...], Meta(description="Sizes to choose from: rows, columns.")]
     max_processors: Annotated[Positive, Meta(description="Most arrays of one size.")]
-    copies: Annotated[Positive, Meta(description="Copies of tasks in a period or run, and so the most arrays of any use.")]
+    copies: Annotated[Positive, Meta(description="Copies of tasks in a period, or tasks of a finite run, and so the most arrays of any use.")]
     candidates: Annotated[tuple[CandidateDocument, ...], Meta(description="Choices that were looked at.")]
     chosen: CandidateDocument | None
     length_bound: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spikepipe_sched.assess import assess
 from spikepipe_sched.bounds import Bound
+from spikepipe_sched.errors import Unsupported
 from spikepipe_sched.plan_size import NEVER, Size
 from spikepipe_sched.result import Provenance, Result, conclude
 from spikepipe_sched.solver import solve
@@ -45,10 +46,17 @@ class Purse:
         granted = max(1e-3, self.left() * share)
         if self.timed:
             return {"time_limit_s": granted}
+        self._take(granted)
+        return {"deterministic_limit": granted}
+
+    def give_back(self, spend: dict[str, Any]) -> None:
+        """What was granted and not used."""
+        self._take(-spend.get("deterministic_limit", 0.0))
+
+    def _take(self, work: float) -> None:
         purse: Purse | None = self
         while purse is not None:
-            purse.amount, purse = purse.amount - granted, purse.whole
-        return {"deterministic_limit": granted}
+            purse.amount, purse = purse.amount - work, purse.whole
 
 
 class _Enough(Exception):
@@ -79,7 +87,10 @@ class Search:
             waiting = open_choices()
             while waiting and (phase.left() > 0 or not any(size.solved for size in self.sizes)):
                 size, count = waiting[0]
-                self.attempt(size, count, phase.grant(1 / len(waiting)))
+                self.attempt(size, count, phase, 1 / len(waiting))
+                while count in size.refused and count > 1:  # what is found on fewer holds as well
+                    count -= 1
+                    self.attempt(size, count, phase, 1 / len(waiting))
                 still = open_choices()
                 waiting = [choice for choice in waiting[1:] if choice in still]
 
@@ -107,10 +118,13 @@ class Search:
         return found[min(found)] if found else []
 
     def _top(self, size: Size, limit: int) -> int:
-        """Largest number worth a try: below the one reached, and of no more elements than the fewest."""
+        """Largest number worth a try: below the one reached, of no more elements than the fewest, and not refused; 0: none."""
         fewest, own = self.elements(limit), size.reached(limit)
         top = size.most if fewest is None else min(size.most, fewest // size.elements)
-        return top if own is None else min(top, own - 1)
+        top = top if own is None else min(top, own - 1)
+        while top in size.refused:
+            top -= 1
+        return top
 
     def _climb(self, size: Size, limit: int, purse: Purse) -> None:
         """From the least number not excluded upwards in growing steps until one is reached, then bisection."""
@@ -123,45 +137,60 @@ class Search:
                 count, step = min(max(low, failed + step), top), 2 * step
             else:
                 count = (low + top) // 2
-            self.attempt(size, count, purse.grant(EACH), limit)
+            self.attempt(size, count, purse, EACH, limit)
             if (size.reached(limit) or NEVER) > count:
                 failed = count
 
     def _descend(self, size: Size, limit: int, purse: Purse) -> None:
         """From the largest number that would be better downwards, until one is neither reached nor excluded."""
         while purse.left() > 0 and (least := size.least(limit)) is not None and (count := self._top(size, limit)) >= least:
-            self.attempt(size, count, purse.grant(0.5), limit)
-            if (size.reached(limit) or NEVER) > count and size.bound(count).value <= limit:
+            self.attempt(size, count, purse, 0.5, limit)
+            if (size.reached(limit) or NEVER) > count and size.bound(count).value <= limit and count not in size.refused:
                 return
 
     # -- solves ------------------------------------------------------------------------------------------
 
-    def attempt(self, size: Size, count: int, spend: dict[str, Any], limit: int | None = None) -> None:
-        """One solve for the length alone: as short as can be, or at most ``limit``, which then is enough."""
+    def attempt(self, size: Size, count: int, purse: Purse, share: float, limit: int | None = None) -> None:
+        """One solve for the length alone, with a share of what is left: as short as can be, or at most ``limit``, which then is enough.
+
+        What the solver cannot take costs nothing, and tells nothing.
+        """
         problem = size.problem(count)
         part = replace(problem, objective=problem.objective[:1], limits=problem.limits if limit is None else _within(problem, limit))
-        result = self._solve(size, part, spend, size.hint(count), size.bound(count).value if limit is None else limit)
+        spend = purse.grant(share)
+        try:
+            result = self._solve(size, part, spend, size.hint(count), size.bound(count).value if limit is None else limit)
+        except Unsupported as reason:
+            purse.give_back(spend)
+            size.refused[count] = reason
+            return
+        size.refused.pop(count, None)  # it may take so many with a limit, or without one
         size.keep(count, result, limit)
         if result.provenance.interrupted:
             raise KeyboardInterrupt
 
     def finished(self, size: Size, count: int, spend: dict[str, Any] | None) -> Result:
         """The best schedule found on so many arrays as the answer to all objectives; with something to ``spend``, those after the length are improved."""
-        problem, schedule, known = size.problem(count), size.hint(count), size.bound(count)
+        problem, schedule, length = size.problem(count), size.hint(count), size.length(count)
         assert schedule is not None  # asked for what is found
-        bounds, source = {problem.objective[0]: known}, self._provenance(problem)
-        if spend is not None and problem.objective[1:]:
-            length = assess(problem, schedule).metrics
-            assert length is not None
-            part = replace(problem, objective=problem.objective[1:], limits=_within(problem, length.length_cycles))
+        assert length is not None
+        bounds, source = {problem.objective[0]: size.bound(count)}, self._provenance(problem)
+        plain = conclude(problem, schedule, bounds=bounds, provenance=source)
+        if spend is None or not problem.objective[1:]:
+            return plain
+        part = replace(problem, objective=problem.objective[1:], limits=_within(problem, length))
+        try:
             result = self._solve(size, part, spend, schedule, None)
-            source = result.provenance
-            if result.schedule is not None:
-                bounds |= {level.name: Bound(value=level.bound, source=level.bound_source) for level in result.objectives}
-                better = conclude(problem, result.schedule, bounds=bounds, provenance=source)
-                if better.key() <= conclude(problem, schedule, provenance=source).key():
-                    return better
-        return conclude(problem, schedule, bounds={problem.objective[0]: known}, provenance=source)
+        except Unsupported:
+            return plain
+        source = result.provenance
+        if result.schedule is not None and result.metrics is not None:
+            size.note(result.schedule, result.metrics.length_cycles)
+            bounds |= {level.name: Bound(value=level.bound, source=level.bound_source) for level in result.objectives}
+            better = conclude(problem, result.schedule, bounds=bounds, provenance=source)
+            if better.key() <= plain.key():
+                return better
+        return replace(plain, provenance=source)
 
     def _solve(self, size: Size, part: Problem, spend: dict[str, Any], hint: Schedule | None, enough: int | None) -> Result:
         name = f"{len(part.processors)} of {size.rows}x{size.cols}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spikepipe_sched.bounds import Bound, best, objective_bound
-from spikepipe_sched.errors import SpikepipeError
+from spikepipe_sched.errors import SpikepipeError, Unsupported
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Result, Status
 
@@ -47,12 +47,19 @@ class Size:
         self.schedules: dict[int, Schedule] = {}  # by the number of arrays that they use
         self.lengths: dict[int, int] = {}
         self.solved: set[int] = set()
+        self.refused: dict[int, Unsupported] = {}
 
     def problem(self, count: int) -> Problem:
         """The problem on so many arrays."""
         if count not in self.problems:
             self.problems[count] = Problem.from_graph(self.graph, self.platform.with_processors(count), **self.options)
         return self.problems[count]
+
+    @property
+    def useful(self) -> int:
+        """Most arrays that can all have work: copies of tasks in a period, but in a finite run tasks, whose micro-batches share an array."""
+        problem = self.problem(1)
+        return len(problem.tasks.names) * problem.unroll
 
     def bound(self, count: int) -> Bound:
         """The best that is known about so many arrays, or fewer."""
@@ -95,10 +102,7 @@ class Size:
         self.solved.add(count)
         name = result.provenance.solver
         if result.schedule is not None and result.metrics is not None:
-            used, compact = np.unique(result.schedule.processor, return_inverse=True)  # keeps their order, and that of transfers
-            length, arrays = result.metrics.length_cycles, len(used)
-            if length < self.lengths.get(arrays, NEVER):
-                self.lengths[arrays], self.schedules[arrays] = length, replace(result.schedule, processor=compact.reshape(-1))
+            self.note(result.schedule, result.metrics.length_cycles)
             first = result.objectives[0]
             self.prove(count, Bound(value=first.bound, source=first.bound_source))
         elif result.status is Status.INFEASIBLE:
@@ -109,6 +113,12 @@ class Size:
                 raise SpikepipeError(
                     f"'{name}' on {self.rows}x{self.cols} arrays: {length} cycles on {arrays}, but none are below {known.value} ({known.source})"
                 )
+
+    def note(self, schedule: Schedule, length: int) -> None:
+        """Remember a schedule if it is the shortest on as many arrays as it uses."""
+        used, compact = np.unique(schedule.processor, return_inverse=True)  # keeps their order, and that of transfers
+        if length < self.lengths.get(len(used), NEVER):
+            self.lengths[len(used)], self.schedules[len(used)] = length, replace(schedule, processor=compact.reshape(-1))
 
     def prove(self, count: int, bound: Bound) -> None:
         """Remember a bound."""

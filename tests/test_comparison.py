@@ -91,6 +91,18 @@ def test_a_claimed_bound_above_another_solvers_schedule_is_a_failure():
     assert found["stages"].bound_source != "by the fake"
 
 
+def test_a_claim_that_there_is_no_schedule_beside_one_is_a_failure():
+    class Denier(Fake):
+        def solve(self, problem, *, budget, seed, hint=None, observer=None):
+            return conclude(problem, None, proven_infeasible=True, provenance=Provenance(solver=self.spec.name, version="0"))
+
+    problem = training_problem(2, 2)
+    found = rows(compare(problem, ["stages", Denier("denier")]))
+    assert found["denier"].status == "failed"
+    assert found["denier"].note == f"claims that there is no schedule, but 'stages' found one: period {found['stages'].value}"
+    assert rows(compare(problem, [Denier("denier")], baseline=Denier("denier")))["denier"].status == "infeasible"
+
+
 def test_under_a_slack_a_bound_holds_for_tighter_limits_only():
     """Both minimise the traffic, each within its own limit on the period: 13 cycles, and 26."""
     problem, schedule = training_problem(2, 2, objective=("period", "traffic")), pipelined_result().schedule

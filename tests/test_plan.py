@@ -248,6 +248,26 @@ def test_a_finite_plan_is_about_makespans():
     assert (found.chosen.length_cycles or 0) <= 2000
 
 
+def test_micro_batches_of_a_task_share_an_array_and_are_not_counted():
+    found = quick(mode="finite", micro_batches=3, objective=("makespan",), pe_budget=64 * 64, arrays=[(8, 8)], max_processors=64, solver="stages")
+    assert found.result is not None
+    tasks = len(found.result.problem.tasks.names)
+    assert (found.copies, max(each.processors for each in found.candidates)) == (tasks, tasks)
+    assert quick(unroll=3, pe_budget=64, arrays=[(8, 8)], solver="sequential").copies == 3 * tasks
+
+
+@pytest.mark.parametrize("objective", [("period",), ("period", "delay")])
+def test_a_result_says_what_the_plan_spent(objective: tuple[str, ...]):
+    found = quick(pe_budget=64, objective=objective, seed=3).result
+    assert found is not None
+    about = found.provenance
+    assert (about.seed, about.time_limit_s, about.deterministic_limit, about.workers, about.interrupted) == (3, None, 1.0, 1, False)
+    assert about.runtime_s > 0
+    timed = quick(pe_budget=64, objective=objective, solver="stages", deterministic_limit=None, time_limit_s=30.0, workers=2).result
+    assert timed is not None
+    assert (timed.provenance.time_limit_s, timed.provenance.deterministic_limit, timed.provenance.workers) == (30.0, None, 2)
+
+
 def test_the_same_work_limit_gives_the_same_plan():
     first, second = (quick(pe_budget=256, objective=("period", "delay")) for _ in range(2))
     assert first.candidates == second.candidates
@@ -309,6 +329,8 @@ def test_the_texts_say_what_is_chosen_and_proven():
         ({"pe_budget": 3, "arrays": [(2, 2)]}, "a budget of 3 processing elements is less than one array of 2x2"),
         ({"pe_budget": 3, "arrays": []}, "at least one size"),
         ({"pe_budget": 64, "arrays": [(0, 2)]}, "rows must be at least 1"),
+        ({"pe_budget": 64, "arrays": ["8x8"]}, "arrays must be pairs of rows and columns, got '8x8'"),
+        ({"pe_budget": 64, "arrays": (8, 8)}, "arrays must be pairs of rows and columns, got 8"),
         ({"pe_budget": 64, "max_processors": 5000}, "at most 4096"),
         ({"pe_budget": 64, "time_limit_s": 0}, "time limit must be positive"),
         ({"pe_budget": 64, "objective": ("delay", "period")}, "the first objective must be the period"),

@@ -15,6 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -41,8 +42,12 @@ COMMANDS: Final = {
     "platforms": "List the platforms of the library.",
     "datasets": "List the data sets that validate trains on.",
     "solvers": "List the installed solvers.",
-    "schema": "Print the JSON Schema of schedule, validation, network or platform files.",
+    "schema": "Print the JSON Schema of schedule, validation, network, platform or sweep files.",
 }
+
+
+#: What the user typed: values alone do not tell whether an option was given.
+TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("TYPED", default=())
 
 
 def build_app(tokens: Sequence[str] = ()) -> App:
@@ -72,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from spikepipe_sched.errors import InputError, SpikepipeError
 
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _reopen_streams()
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -97,9 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _reopen_streams() -> None:
+    """Whoever closes stdout or stderr wants nothing on it, and no file opened later in its place."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "w")  # noqa: PTH123, SIM115  (as long as the process lives)
+            os.dup2(stream.fileno(), descriptor)
+            os.set_inheritable(descriptor, True)  # by the processes it starts
+            setattr(sys, name, stream)
+
+
 def _run(tokens: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    TYPED.set(tuple(tokens))
     try:
         code = build_app(tokens)(tokens or ["--help"])
     except CycloptsError as error:

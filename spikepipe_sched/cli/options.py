@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 from cyclopts import Group, Parameter
+
+from spikepipe_sched.cli import TYPED
 
 JsonFlag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
@@ -200,9 +202,17 @@ class Effort:
 
 
 def given(*groups: Training | Costing | Job | Effort) -> list[str]:
-    """The options that differ from their defaults, as they are typed."""
-    changed = [field for group in groups for field in fields(group) if getattr(group, field.name) != field.default]
-    return [f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}" for field in changed]
+    """The options that were typed, be it with their default, or differ from it."""
+    typed = {token.partition("=")[0].replace("_", "-") for token in TYPED.get()}
+    found: list[str] = []
+    for group in groups:
+        hints = get_type_hints(type(group), include_extras=True)
+        for field in fields(group):
+            value, name = getattr(group, field.name), field.name.replace("_", "-")
+            aliases = {alias for parameter in getattr(hints[field.name], "__metadata__", ()) for alias in parameter.alias or ()}
+            if value != field.default or typed & {f"--{name}", f"--no-{name}", *aliases}:
+                found.append(f"--{'no-' if value is False else ''}{name}")
+    return found
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ def pareto(
     processors: Annotated[int | None, Parameter(alias="-P")] = None,
     objectives: str | None = None,
     over: str | None = None,
+    baseline: str | None = None,
     sweep: list[str] | None = None,
     points: int | None = None,
     solver: str | None = None,
@@ -57,6 +58,8 @@ def pareto(
     over
         Of a store: the figures that count, comma-separated; period,pes if not given. Others are
         cycles_per_sample, samples_per_s, speedup, delay, traffic, memory, utilisation, processors, seconds, ...
+    baseline
+        Of a store: solver that speedup is over; stages if not given.
     sweep
         Of a store: name of a sweep in it, again for several; all rows if not given.
     points
@@ -91,8 +94,8 @@ def pareto(
     if is_store(network):
         named = {f"--{name.removesuffix('_s').replace('_', '-')}": value is not None for name, value in search.items()}
         refuse(network, {"--processors": processors is not None, "--objectives": objectives is not None, **named}, given(training, costing, job))
-        return pareto_store(network, sweep or (), over, output, json=json)
-    require(over is None and sweep is None, f"{network}: --over and --sweep belong to a store of sweeps")
+        return pareto_store(network, sweep or (), over, baseline, output, json=json)
+    require(over is None and sweep is None and baseline is None, f"{network}: --over, --baseline and --sweep belong to a store of sweeps")
     require(job.objective is None, "pareto takes --objectives, not --objective")
     require(job.slack is None, "pareto shows what every longer period is worth; --slack belongs to solve and compare")
     names = None if objectives is None else tuple(part.strip() for part in objectives.split(","))

@@ -122,7 +122,7 @@ def _show(found: Plan, output: Path | None, *, json: bool) -> int:
         print(plan_text(found, shutil.get_terminal_size((100, 24)).columns))
     if found.result is None:
         left = f"; {output} is left as it was" if output is not None else ""
-        print((f"interrupted before a schedule was found{left}" if found.interrupted else f"error: {_why_not(found)}{left}"), file=sys.stderr)
+        print(f"{_why_not(found)}{left}", file=sys.stderr)
         return 130 if found.interrupted else 1
     if found.interrupted:
         print("interrupted: this is what was found so far", file=sys.stderr)
@@ -136,7 +136,10 @@ def _why_not(found: Plan) -> str:
     from spikepipe_sched.export.plan import choice, shortest_found
 
     best, length = shortest_found(found), "period" if found.mode == "periodic" else "makespan"
+    if best is None and found.interrupted:
+        return "interrupted before a schedule was found"
     reached = "no schedule was found" if best is None else f"the shortest {length} found is {best.length_cycles:,} cycles, on {choice(best)}"
+    reached = f"{'interrupted' if found.interrupted else 'error'}: {reached}"
     if found.length_bound is None:
         return f"{reached}; proven: there is none within the limits"
     return f"{reached}; proven: none is below {found.length_bound:,}{'; ' if found.outlook else ''}{found.outlook}"

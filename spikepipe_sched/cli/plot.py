@@ -21,7 +21,7 @@ def plot(
     y: Annotated[str, Parameter(name=["-y", "--y"])] = "length_cycles",
     colour: str = "solver",
     facet: str = "network",
-    baseline: str = "stages",
+    baseline: str | None = None,
     sweep: list[str] | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     json: JsonFlag = False,
@@ -46,7 +46,7 @@ def plot(
     facet
         Label that panels differ in: network, platform, array, mode, ...; or none.
     baseline
-        Solver that speed-ups are over.
+        Solver that speed-ups are over; stages if not given.
     sweep
         Name of a sweep in the store, again for several; all rows if not given.
     output
@@ -54,14 +54,16 @@ def plot(
     json
         Print the values as JSON and nothing else.
     """
+    from spikepipe_sched.comparison import BASELINE
     from spikepipe_sched.study import Store
     from spikepipe_sched.study.plots import chart, chart_table
     from spikepipe_sched.study.views import stored
 
     require(output is None or output.suffix == ".html", f"--output takes a file that ends in .html, not '{output}'")
+    require(baseline is None or "speedup" in (x, y), "--baseline belongs to the figure speedup")
     require_writable(output)
     with Store(store) as kept:
-        drawn = chart(stored(kept, sweep or ()), x=x, y=y, colour=colour, facet=facet, baseline=baseline)
+        drawn = chart(stored(kept, sweep or ()), x=x, y=y, colour=colour, facet=facet, baseline=baseline or BASELINE)
     if output is not None:
         from spikepipe_sched.files import write_atomically
         from spikepipe_sched.study.view_pages import chart_page

@@ -40,13 +40,12 @@ def compare_store(name: str, sweeps: Sequence[str], baseline: str, output: Path 
     from spikepipe_sched.files import write_atomically
     from spikepipe_sched.study import Store
     from spikepipe_sched.study.view_pages import compared_notes, compared_page, compared_table
-    from spikepipe_sched.study.views import compared, stored
+    from spikepipe_sched.study.views import compared, require_baseline, stored
 
     _require_output(output, (".html", ".json"))
     with Store(Path(name)) as store:
         outcomes = stored(store, sweeps)
-        solvers = dict.fromkeys(row.solver for row in outcomes)
-        require(baseline in solvers, f"{name}: no row is of the solver '{baseline}'; --baseline takes one of {', '.join(solvers)}")
+        require_baseline(outcomes, baseline)
         rows = compared(outcomes, baseline)
         if output is not None:
             write_atomically(output, to_json(plain_rows(rows)) if output.suffix == ".json" else compared_page(name, rows, baseline, store.result))
@@ -55,24 +54,34 @@ def compare_store(name: str, sweeps: Sequence[str], baseline: str, output: Path 
     return 0
 
 
-def pareto_store(name: str, sweeps: Sequence[str], over: str | None, output: Path | None, *, json: bool) -> int:
+def pareto_store(name: str, sweeps: Sequence[str], over: str | None, baseline: str | None, output: Path | None, *, json: bool) -> int:
     """The rows that no other one beats."""
+    from spikepipe_sched.comparison import BASELINE
     from spikepipe_sched.files import write_atomically
     from spikepipe_sched.study import Store
     from spikepipe_sched.study.view_pages import front_notes, front_page, front_table
-    from spikepipe_sched.study.views import compared, figure_names, front, lacking, stored
+    from spikepipe_sched.study.views import compared, figure_names, front, lacking, require_baseline, stored
 
     _require_output(output, (".html", ".json"))
     figures = figure_names([part.strip() for part in ("period,pes" if over is None else over).split(",")])
+    require(baseline is None or "speedup" in figures, "--baseline belongs to the figure speedup")
+    reference = baseline or BASELINE
     with Store(Path(name)) as store:
-        rows = compared(stored(store, sweeps))
+        outcomes = stored(store, sweeps)
+    if "speedup" in figures:
+        require_baseline(outcomes, reference)
+    rows = compared(outcomes, reference)
     best = front(rows, figures)
     if not best:
         raise InputError(f"{name}: there is nothing to compare: {lacking(rows, figures)}")
     if output is not None:
-        write_atomically(output, to_json(plain_rows(best)) if output.suffix == ".json" else front_page(name, rows, best, figures))
+        write_atomically(output, to_json(plain_rows(best)) if output.suffix == ".json" else front_page(name, rows, best, figures, reference))
     headers, lines, numbers = front_table(best, figures)
-    _print(to_json(plain_rows(best)) if json else "\n".join([table(headers, lines, right=numbers), *front_notes(rows, best, figures)]), output, json=json)
+    _print(
+        to_json(plain_rows(best)) if json else "\n".join([table(headers, lines, right=numbers), *front_notes(rows, best, figures, reference)]),
+        output,
+        json=json,
+    )
     return 0
 
 

@@ -13,7 +13,7 @@ from spikepipe_sched.export.html import embedded, html_table, page
 from spikepipe_sched.export.panels import panels
 from spikepipe_sched.export.summary import percent
 from spikepipe_sched.study.plots import Chart, figure, front_figure
-from spikepipe_sched.study.views import Compared, group_labels, lacking, telling
+from spikepipe_sched.study.views import Compared, front_key, group_labels, lacking, namesakes, telling
 
 if TYPE_CHECKING:
     from spikepipe_sched.result import Result
@@ -51,7 +51,7 @@ def front_table(rows: Sequence[Compared], over: Sequence[str]) -> Table:
     labels = [name for name in telling(rows) if name not in over]
     points: dict[tuple[object, ...], list[Compared]] = {}
     for row in rows:
-        points.setdefault(tuple(row.value(name) for name in (*group_labels(over), *over)), []).append(row)
+        points.setdefault((*front_key(row, over), *(row.value(name) for name in over)), []).append(row)
     headers = [*labels, *(_word(name, rows) for name in over)]
     lines = [
         [*(", ".join(dict.fromkeys(_cell(row, name) for row in equal)) for name in labels), *(_cell(equal[0], name) for name in over)]
@@ -68,16 +68,19 @@ def compared_notes(rows: Sequence[Compared], baseline: str) -> list[str]:
     without = sum(all(row.speedup is None for row in group) for group in problems.values())
     notes = [f"{len(rows):,} rows of {len(problems):,} problem{'' if len(problems) == 1 else 's'}; gaps are to the best bound that any row of a problem proved"]
     notes += [f"no speed-ups in {without:,} of them: they have no schedule of {baseline}"] if without else []
+    notes += namesakes(rows)
     reasons = Counter((row.outcome.status, row.outcome.error) for row in rows if row.outcome.error).most_common()
     notes += [f"{count} {status}: {error}" for (status, error), count in reasons[:_REASONS]]
     return notes + ([f"and {len(reasons) - _REASONS} more reasons"] if len(reasons) > _REASONS else [])
 
 
-def front_notes(rows: Sequence[Compared], best: Sequence[Compared], over: Sequence[str]) -> list[str]:
+def front_notes(rows: Sequence[Compared], best: Sequence[Compared], over: Sequence[str], baseline: str) -> list[str]:
     """What a front is of, and who was left out."""
     alike = ", ".join(group_labels(over))
     lack = lacking(rows, over)
-    return [f"{len(best):,} of {len(rows):,} rows: no other of the same {alike} is as good in {', '.join(over)} and better in one", *([lack] if lack else [])]
+    said = f"{len(best):,} of {len(rows):,} rows: no other of the same {alike} is as good in {', '.join(over)} and better in one"
+    faster = [f"speed-ups are over {baseline}"] if "speedup" in over else []
+    return [said, *faster, *([lack] if lack else []), *namesakes(rows)]
 
 
 def compared_page(title: str, rows: Sequence[Compared], baseline: str, result: Callable[[str], Result | None]) -> str:
@@ -120,11 +123,13 @@ def _named(row: Compared, rows: Sequence[Compared]) -> str:
     return ", ".join([row.outcome.network, *(f"{name} {_cell(row, name)}" for name in labels)])
 
 
-def front_page(title: str, rows: Sequence[Compared], best: Sequence[Compared], over: Sequence[str]) -> str:
+def front_page(title: str, rows: Sequence[Compared], best: Sequence[Compared], over: Sequence[str], baseline: str) -> str:
     """The table, and the rows among all others in the first two figures."""
     drawn = front_figure(rows, best, over)
     sections = [] if drawn is None else [(f"{_word(over[0], rows)} and {_word(over[1], rows)}", embedded(drawn, "front", script=True))]
-    return page(title, [("Rows that no other one beats", html_table(*front_table(best, over)) + _paragraphs(front_notes(rows, best, over))), *sections])
+    return page(
+        title, [("Rows that no other one beats", html_table(*front_table(best, over)) + _paragraphs(front_notes(rows, best, over, baseline))), *sections]
+    )
 
 
 def chart_page(title: str, drawn: Chart) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spikepipe_sched.comparison import BASELINE
 from spikepipe_sched.errors import InputError, require
-from spikepipe_sched.result import gap
+from spikepipe_sched.result import Status, gap
 from spikepipe_sched.study.outcome import FAILED, Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ LABELS: Final = {
     "network": True,
     "platform": False,
     "array": False,
+    "clock_hz": False,
     "processors": True,
     "mode": False,
     "windows": False,
@@ -71,7 +72,7 @@ class Compared:
     Parameters
     ----------
     outcome
-        With the best bound that any row of the problem proved, and the gap to it; without figures, and failed, where its own bound is refuted.
+        With the best bound that any row of the problem proved, and the gap to it: ``optimal`` where the only objective meets it; without figures, and failed, where what it proved is refuted.
     speedup
         Length of the baseline's shortest schedule of the same problem over this one; None where either is missing.
     """
@@ -98,6 +99,12 @@ def stored(store: Store, sweeps: Sequence[str]) -> list[Outcome]:
     return rows
 
 
+def require_baseline(outcomes: Iterable[Outcome], baseline: str) -> None:
+    """InputError unless some row is of the solver that speed-ups are over."""
+    solvers = dict.fromkeys(row.solver for row in outcomes)
+    require(baseline in solvers, f"no row is of the solver '{baseline}'; the baseline must be one of {', '.join(solvers)}")
+
+
 def compared(outcomes: Iterable[Outcome], baseline: str = BASELINE) -> list[Compared]:
     """Rows of one problem under each other, with common bounds and speed-ups; problems in the order in which they first appear.
 
@@ -115,7 +122,7 @@ def compared(outcomes: Iterable[Outcome], baseline: str = BASELINE) -> list[Comp
 def _compared(group: Sequence[Outcome], baseline: str) -> list[Compared]:
     """Of one problem, whose rows have the same first objective."""
     lowest = min((row for row in group if row.value is not None), key=lambda row: row.value or 0, default=None)
-    rows = [_refuted(row, lowest) if lowest and row.bound is not None and row.bound > (lowest.value or 0) else row for row in group]
+    rows = [row if lowest is None else _believed(row, lowest) for row in group]
     proven = max((row for row in rows if row.bound is not None), key=lambda row: row.bound or 0, default=None)
     lengths = [row.length_cycles for row in rows if row.solver == baseline and row.length_cycles]
     return [_beside(row, proven, min(lengths, default=None)) for row in rows]
@@ -124,13 +131,19 @@ def _compared(group: Sequence[Outcome], baseline: str) -> list[Compared]:
 def _beside(row: Outcome, proven: Outcome | None, reference: int | None) -> Compared:
     if row.value is None or proven is None or proven.bound is None:
         return Compared(outcome=row, speedup=None)
-    common = replace(row, bound=proven.bound, bound_source=proven.bound_source, gap=gap(row.value, proven.bound))
+    status = str(Status.OPTIMAL) if row.objectives == 1 and row.value == proven.bound else row.status
+    common = replace(row, status=status, bound=proven.bound, bound_source=proven.bound_source, gap=gap(row.value, proven.bound))
     return Compared(outcome=common, speedup=round(reference / row.length_cycles, 4) if reference and row.length_cycles else None)
 
 
-def _refuted(row: Outcome, other: Outcome) -> Outcome:
-    """The row without what it claims."""
-    why = f"claims that no {row.objective} is below {row.bound:,} ({row.bound_source}), but '{other.solver}' found {other.value:,}"
+def _believed(row: Outcome, other: Outcome) -> Outcome:
+    """The row, without what it claims if the schedule of another one refutes that."""
+    if row.status == Status.INFEASIBLE:
+        why = f"claims that there is no schedule, but '{other.solver}' found one: {other.objective} {other.value:,}"
+    elif row.bound is not None and row.bound > (other.value or 0):
+        why = f"claims that no {row.objective} is below {row.bound:,} ({row.bound_source}), but '{other.solver}' found {other.value:,}"
+    else:
+        return row
     return replace(row, **{field.name: None for field in fields(row) if field.default is None}, status=FAILED, error=why)
 
 
@@ -142,11 +155,11 @@ def figure_names(asked: Sequence[str]) -> tuple[str, ...]:
     InputError
         If there is no such figure, or one is named twice.
     """
+    require(asked and all(asked), f"name figures, at least one and none of them empty; got '{','.join(asked)}'")
     names = tuple(ALIASES.get(name, name) for name in asked)
     for name, wanted in zip(names, asked, strict=True):
         if name not in FIGURES:
             raise InputError(f"there is no figure '{wanted}'; choose from {', '.join([*FIGURES, *ALIASES])}")
-    require(names, "name at least one figure")
     require(len(set(names)) == len(names), f"a figure is named twice in {', '.join(asked)}")
     return names
 
@@ -170,18 +183,30 @@ def group_labels(over: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["network", "mode", *(label for name in over for label in CONTEXT.get(name, ()))]))
 
 
+def front_key(row: Compared, over: Iterable[str]) -> tuple[Any, ...]:
+    """The row's values of these labels; last, what its network is, for the name may be that of another."""
+    return (*(row.value(label) for label in group_labels(over)), row.outcome.network_key)
+
+
+def namesakes(rows: Iterable[Compared]) -> list[str]:
+    """A note for every name that several networks have."""
+    of: dict[str, set[str]] = {}
+    for row in rows:
+        of.setdefault(row.outcome.network, set()).add(row.outcome.network_key)
+    return [f"{len(keys)} different networks are called {name}; name a sweep to see one of them" for name, keys in of.items() if len(keys) > 1]
+
+
 def front(rows: Sequence[Compared], over: Sequence[str]) -> list[Compared]:
     """Rows that no other one beats: none is as good in all figures ``over`` and better in one; of each group (`group_labels`), best in the first figure first.
 
     Rows that lack one of the figures are left out.
     """
-    labels = group_labels(over)
     groups: dict[tuple[Any, ...], list[tuple[tuple[float, ...], Compared]]] = {}
     for row in rows:
         key = _key(row, over)
         if key is not None:
-            groups.setdefault(tuple(getattr(row.outcome, label) for label in labels), []).append((key, row))
-    return [row for group in groups.values() for row in _best(group)]
+            groups.setdefault(front_key(row, over), []).append((key, row))
+    return [row for rivals in groups.values() for row in _best(rivals)]
 
 
 def _key(row: Compared, over: Sequence[str]) -> tuple[float, ...] | None:
@@ -192,10 +217,10 @@ def _key(row: Compared, over: Sequence[str]) -> tuple[float, ...] | None:
     return tuple(float(value) if FIGURES[name] else -float(value) for name, value in zip(over, values, strict=True) if value is not None)
 
 
-def _best(group: list[tuple[tuple[float, ...], Compared]]) -> list[Compared]:
+def _best(rivals: list[tuple[tuple[float, ...], Compared]]) -> list[Compared]:
     """In lexicographic order a row can only be beaten by one before it, and then by one that is itself on the front."""
     kept: list[tuple[tuple[float, ...], Compared]] = []
-    for key, row in sorted(group, key=lambda each: each[0]):
+    for key, row in sorted(rivals, key=lambda each: each[0]):
         if not any(other != key and all(a <= b for a, b in zip(other, key, strict=True)) for other, _ in kept):
             kept.append((key, row))
     return [row for _, row in kept]

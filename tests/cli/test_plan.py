@@ -82,6 +82,20 @@ def test_an_interruption_says_what_there_is(run, monkeypatch, tmp_path, asked, c
     assert done.err.count("\n") == 1
 
 
+def test_an_interruption_before_the_target_is_reached_says_what_was_found(run, monkeypatch):
+    real = Search.attempt
+
+    def attempt(self, *arguments):
+        if any(size.lengths for size in self.sizes):
+            raise KeyboardInterrupt
+        real(self, *arguments)
+
+    monkeypatch.setattr(Search, "attempt", attempt)
+    done = run(*SMALL, "--target-period", "300", "--solver", "sequential")
+    assert done.code == 130
+    assert done.err.startswith("interrupted: the shortest period found is ")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

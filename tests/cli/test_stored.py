@@ -77,7 +77,21 @@ def test_the_baseline_of_a_store_is_one_of_its_solvers(run, store):
     rows = json.loads(run("compare", store, "--baseline", "sequential", "--json").out)
     assert {row["speedup"] for row in rows if row["solver"] == "sequential"} == {1.0}
     done = run("compare", store, "--baseline", "nosuch")
-    assert (done.code, "--baseline takes one of stages, sequential, list" in done.err) == (2, True)
+    assert (done.code, "the baseline must be one of stages, sequential, list" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(("command", "speedup", "other"), [("plot", ("-y", "speedup"), ("-y", "gap")), ("pareto", ("--over", "speedup"), ("--over", "pes"))])
+def test_speed_ups_of_a_view_are_over_a_solver_of_the_store_and_nothing_else_has_a_baseline(run, store, tmp_path, command, speedup, other):
+    assert "over sequential" in run(command, store, *speedup, "--baseline", "sequential").out
+    assert "over stages" in run(command, store, *speedup).out
+    with Store(tmp_path / "no stages.sqlite", create=True) as kept, Store(store) as whole:
+        for row in whole.outcomes()[1:3]:
+            kept.add(row, None)
+    for done in (run(command, store, *speedup, "--baseline", "nosuch"), run(command, tmp_path / "no stages.sqlite", *speedup)):
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "the baseline must be one of" in done.err
+    done = run(command, store, *other, "--baseline", "stages")
+    assert (done.code, done.err) == (2, "error: --baseline belongs to the figure speedup\n")
 
 
 @pytest.mark.parametrize("command", ["compare", "pareto"])
@@ -101,6 +115,7 @@ def test_pareto_lists_what_no_other_row_beats(run, store):
     delays = {row["total_delay"] for row in json.loads(least.out)}
     assert len(delays) == 1
     assert run("pareto", store, "--over", "nosuch").code == 2
+    assert run("pareto", store, "--over", "period,").err == "error: name figures, at least one and none of them empty; got 'period,'\n"
 
 
 def test_plot_prints_the_values_or_writes_a_page(run, store, tmp_path):
@@ -125,6 +140,8 @@ def test_plot_prints_the_values_or_writes_a_page(run, store, tmp_path):
         (("compare", "--mode", "finite", "--stalls", "--no-gantt"), "--gantt, --stalls, --mode"),
         (("pareto", "--objectives", "period,delay", "--points", "3"), "--objectives, --points"),
         (("pareto", "--time-limit", "3", "--seed", "0", "--max-delay", "2"), "--time-limit, --seed, --max-delay"),
+        (("compare", "--seed", "0", "--batch=16", "-p", "array32", "--vector"), "--platform, --batch, --vector, --seed"),
+        (("pareto", "--no-vector", "--time_batching", "--unroll", "1", "--weights=stash"), "--time-batching, --no-vector, --weights, --unroll"),
     ],
 )
 def test_options_of_a_solve_are_refused_by_name(run, store, options, says):
@@ -134,7 +151,10 @@ def test_options_of_a_solve_are_refused_by_name(run, store, options, says):
     assert done.err == f"error: {store}: the outcomes in a store are what they are, to which {says} cannot apply\n"
 
 
-@pytest.mark.parametrize("options", [("compare", "tiny", "--sweep", "a"), ("pareto", "tiny", "--sweep", "a"), ("pareto", "tiny", "--over", "pes")])
+@pytest.mark.parametrize(
+    "options",
+    [("compare", "tiny", "--sweep", "a"), ("pareto", "tiny", "--sweep", "a"), ("pareto", "tiny", "--over", "pes"), ("pareto", "tiny", "--baseline", "stages")],
+)
 def test_options_of_a_store_are_refused_for_networks(run, options):
     done = run(*options)
     assert done.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.helpers import training_problem
 from tests.pages import EVIL, Tags
 from tests.study.fakes import row
 
-NOTHING = dict.fromkeys(("objective", "value", "bound", "bound_source", "gap", "length_cycles", "cycles_per_sample", "total_delay"))
+NOTHING = dict.fromkeys(("objectives", "objective", "value", "bound", "bound_source", "gap", "length_cycles", "cycles_per_sample", "total_delay"))
 NOTHING |= dict.fromkeys(("max_staleness", "traffic_bytes", "overhead", "memory_bytes", "utilisation", "samples_per_s", "seconds"))
 
 
@@ -42,9 +43,20 @@ def test_rows_of_one_problem_share_the_best_bound_and_rows_of_others_do_not():
     assert rows["b"].outcome.gap == pytest.approx(3 / 12)
 
 
+def test_whoever_meets_a_bound_that_another_row_proved_is_optimal_if_that_is_the_only_objective():
+    for objectives, status in ((1, "optimal"), (2, "feasible")):
+        rows = compared([found("a", 20, 10, objectives=objectives), found("b", 30, 20, objectives=objectives)])
+        assert [each.outcome.status for each in rows] == [status, "feasible"]
+
+
 def test_speed_ups_are_over_the_baselines_shortest_schedule_of_the_same_problem():
     rows = compared([found("slow", 40, 1), found("slow", 30, 1, seed=1), found("a", 20, 1), found("a", 10, 1, problem="other"), unable()], baseline="slow")
     assert [(each.outcome.length_cycles, each.speedup) for each in rows] == [(40, 0.75), (30, 1.0), (20, 1.5), (None, None), (10, None)]
+
+
+def test_a_run_of_the_baseline_without_a_schedule_makes_no_difference():
+    rows = compared([replace(unable(), solver="slow", seed=1), found("slow", 30, 1), found("a", 20, 1)], baseline="slow")
+    assert [each.speedup for each in rows] == [None, 1.0, 1.5]
 
 
 def test_rows_of_one_problem_stand_together_and_keep_their_order():
@@ -59,6 +71,12 @@ def test_a_claim_that_a_schedule_refutes_is_a_failure_without_figures():
     assert liar.error == "claims that no period is below 18 (liar), but 'a' found 17"
     assert {name: getattr(liar, name) for name in NOTHING} == NOTHING
     assert (rows["a"].outcome.bound, rows["a"].speedup) == (10, None)
+
+
+def test_a_schedule_refutes_that_there_is_none_in_its_own_problem():
+    rows = compared([unable("p", "infeasible"), found("a", 17, 10), unable("q", "infeasible")])
+    said = "claims that there is no schedule, but 'a' found one: period 17"
+    assert [(each.outcome.status, each.outcome.error) for each in rows] == [(FAILED, said), ("feasible", ""), ("infeasible", "it is Sunday")]
 
 
 def test_the_view_of_stored_rows_agrees_with_a_fresh_comparison():
@@ -111,6 +129,7 @@ def test_fronts_equal_brute_force(points: list[tuple[int, int, int, bool]], size
         ("length_cycles", {"batch": 8}, 2),
         ("length_cycles", {"clock_hz": 5}, 2),
         ("length_cycles", {"mode": "finite"}, 2),
+        ("length_cycles", {"network_key": "another of this name"}, 2),
         ("length_cycles", {"platform": "other", "processors": 9}, 1),
         ("cycles_per_sample", {"batch": 8, "unroll": 2}, 1),
         ("cycles_per_sample", {"clock_hz": 5}, 2),
@@ -146,6 +165,8 @@ def test_labels_are_shown_where_they_tell_rows_apart():
     assert telling(sizes) == ["network", "array", "processors", "solver", "seed"]
     platforms = compared([found("a", 20, 10), found("b", 20, 10, platform="other")])
     assert telling(platforms) == ["network", "platform", "processors", "solver"]
+    clocks = compared([found("a", 20, 10), found("b", 20, 10, clock_hz=5)])
+    assert telling(clocks) == ["network", "clock_hz", "processors", "solver"]
 
 
 def test_the_rows_of_several_sweeps_are_each_there_once(tmp_path: Path):
@@ -187,7 +208,12 @@ def test_notes_say_what_is_missing_and_why():
     ]
     many = compared([unable(str(i), error=f"reason {i}") for i in range(12)])
     assert compared_notes(many, "stages")[-1] == "and 2 more reasons"
-    assert front_notes(rows, rows[:1], ["pes"]) == ["1 of 3 rows: no other of the same network, mode is as good in pes and better in one"]
+    said = "1 of 3 rows: no other of the same network, mode is as good in pes and better in one"
+    assert front_notes(rows, rows[:1], ["pes"], "stages") == [said]
+    assert front_notes(rows, rows[:1], ["speedup"], "a")[1] == "speed-ups are over a"
+    two = compared([found("a", 20, 10), found("a", 10, 10, problem="q", network_key="changed")])
+    assert front_notes(two, two, ["pes"], "a")[-1] == compared_notes(two, "a")[-1] == "2 different networks are called net; name a sweep to see one of them"
+    assert [line[-1] for line in front_table(two, ["pes"])[1]] == ["128", "128"]
 
 
 def test_pages_draw_the_schedules_of_the_first_problems_and_keep_names_as_text():
@@ -205,7 +231,7 @@ def test_pages_draw_the_schedules_of_the_first_problems_and_keep_names_as_text()
         page = compared_page(network, rows, "stages", results.get)
         assert sum(f'id="gantt{i}"' in page for i in range(1, 12)) == 8
         assert "Those of 1 more problems are not drawn." in page
-        return [Tags(page), Tags(front_page(network, rows, front(rows, ["pes"]), ["pes"]))]
+        return [Tags(page), Tags(front_page(network, rows, front(rows, ["pes"]), ["pes"], "stages"))]
 
     for harmless, hostile in zip(pages("net", "no"), pages(EVIL[0], EVIL[1]), strict=True):
         assert harmless.tags == hostile.tags
