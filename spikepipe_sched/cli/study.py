@@ -75,7 +75,7 @@ def study(
     setup = StudySetup() if accuracy else StudySetup(accuracy=None)
     setup = small(setup) if quick else setup
     setup = setup if processors is None else replace(setup, processors=tuple(numbers(processors, "--processors")))
-    setup = setup if arrays is None else replace(setup, arrays=tuple(array.strip().lower() for array in arrays.split(",")))
+    setup = setup if arrays is None else replace(setup, arrays=tuple(size for part in arrays.split(",") if (size := part.strip().lower())))
     setup = setup if time_limit is None else replace(setup, time_limit_s=time_limit)
     if accuracy:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from spikepipe_sched.errors import require_one_of, require_whole
@@ -87,11 +87,12 @@ def gantt(result: Result, view: View = "start", *, periods: int = 1) -> Figure:
     period = schedule.period
     figure = go.Figure()
     if period is None:
-        length, shown = length_cycles(result), "the whole run"
-        figure.add_traces([*traces(problem, bars(result), length)])
+        length, shown, drawn = length_cycles(result), "the whole run", bars(result)
+        figure.add_traces([*traces(problem, drawn, length)])
     elif view == "steady":
         length, shown = periods * period, "a period in steady state" if periods == 1 else f"{periods} periods in steady state"
-        figure.add_traces([*traces(problem, window(result, length), length)])
+        drawn = window(result, length)
+        figure.add_traces([*traces(problem, drawn, length)])
         for q in range(1, periods):
             figure.add_vline(x=q * period, line={"color": INK, "width": 1, "dash": "dash"})
     else:
@@ -105,10 +106,15 @@ def gantt(result: Result, view: View = "start", *, periods: int = 1) -> Figure:
         else:
             around = {"x0": steady * period, "x1": (steady + 1) * period, "fillcolor": INK, "opacity": 0.15, "line_width": 1, "layer": "below"}
             figure.add_vrect(**around, annotation={"text": "first full period", "yanchor": "bottom", "xanchor": "left"}, annotation_position="top left")
-    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}"}, height=height(problem), **LAYOUT)
+    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}{paler(problem, drawn)}"}, height=height(problem), **LAYOUT)
     figure.update_xaxes(title={"text": "time [cycles]"}, range=[0, max(length, 1)], **X_AXIS)
     figure.update_yaxes(**processor_axis(problem))
     return figure
+
+
+def paler(problem: Problem, drawn: Iterable[Bar]) -> str:
+    """What a title says of the shades of `traces`, if there are two."""
+    return f"; every second {iteration_word(problem)} is paler" if any(bar.iteration % 2 for bar in drawn) else ""
 
 
 def height(problem: Problem) -> int:

@@ -185,12 +185,14 @@ def _figures(result: Result, figures: Metrics) -> list[tuple[str, str]]:
 
 def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int]) -> str:
     """A table of text; the columns in ``numbers`` are right-aligned. Many rows scroll under their headers."""
+    # Alignment stands in the tags, as notebooks bring a style of their own.
+    left, right = 'style="text-align:left"', 'class="number" style="text-align:right"'
+    unbroken = 'class="number" style="text-align:right;white-space:nowrap"'
 
-    def cells(tag: str, row: Sequence[str]) -> str:
-        kinds = [' class="number"' if i in numbers else "" for i in range(len(row))]
-        return "".join(f"<{tag}{kind}>{escape(plain(text))}</{tag}>" for kind, text in zip(kinds, row, strict=True))
+    def cells(tag: str, row: Sequence[str], number: str) -> str:
+        return "".join(f"<{tag} {number if i in numbers else left}>{escape(plain(text))}</{tag}>" for i, text in enumerate(row))
 
-    head = f"<thead><tr>{cells('th', headers)}</tr></thead>" if headers else ""
-    lines = [f"<tr>{cells('td', row)}</tr>" for row in rows]
+    head = f"<thead><tr>{cells('th', headers, right)}</tr></thead>" if headers else ""
+    lines = [f"<tr>{cells('td', row, unbroken)}</tr>" for row in rows]
     body, tall = "".join(lines), ' tall" tabindex="0' if len(lines) > _TALL else ""
     return f'<div class="wide{tall}"><table>{head}<tbody>{body}</tbody></table></div>'

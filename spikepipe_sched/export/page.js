@@ -6,7 +6,7 @@
 // NARROW, or as many as keep the blocks of all rows below BLOCKS.
 "use strict";
 (() => {
-  const MOST = 1500, NARROW = 3, BLOCKS = 2000, SHEET = 680, PLAIN = "%{customdata[0]}<extra></extra>";
+  const MOST = 1500, NARROW = 3, BLOCKS = 2000, SHEET = 680, COLUMN = 270, PLAIN = "%{customdata[0]}<extra></extra>";
   const config = { responsive: true, displaylogo: false, doubleClick: "reset" };
   const figures = new Map();
 
@@ -101,7 +101,16 @@
 
   function draw(div) {
     const { data, layout } = JSON.parse(document.getElementById(`${div.id}-data`).textContent);
-    for (const key of Object.keys(layout)) if (/^[xy]axis/.test(key)) layout[key].automargin ??= true;
+    const lefts = new Set();
+    for (const key of Object.keys(layout)) {
+      if (!/^[xy]axis/.test(key)) continue;
+      layout[key].automargin ??= true;
+      if (key[0] === "x") lefts.add(layout[key].domain?.[0] ?? 0);
+    }
+    // Panels side by side, and figures that ask for it, keep a readable width; where the page has less, a finger moves them instead of zooming in.
+    const narrowest = lefts.size > 1 ? COLUMN * lefts.size : (layout.meta?.narrowest ?? 0);
+    div.style.minWidth = `${narrowest}px`;
+    if (innerWidth < narrowest) layout.dragmode = false;
     if (innerWidth < 640 && layout.legend?.orientation !== "h" && data.length > 1) layout.legend = { ...layout.legend, orientation: "h", y: -0.25 };
     const bars = data.length > 0 && data.every((trace) => trace.type === "bar" && trace.orientation === "h" && Array.isArray(trace.base) && trace.customdata);
     if (!bars) return Plotly.newPlot(div, data, layout, config);
@@ -148,10 +157,13 @@
       redraw(name);
     });
     document.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], tab = event.target.closest("[role=tab]");
-      if (!tab || !step) return;
-      const tabs = [...tab.parentElement.children];
-      select(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
+      const tab = event.target.closest("[role=tab]");
+      if (!tab) return;
+      const tabs = [...tab.parentElement.children], place = tabs.indexOf(tab);
+      const next = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: -1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      select(tabs.at(next % tabs.length));
     });
   });
 

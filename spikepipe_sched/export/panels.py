@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spikepipe_sched.errors import require
 from spikepipe_sched.export.bars import drawn_cycles, length_cycles, window
-from spikepipe_sched.export.gantt import INK, LAYOUT, MAX_BARS, X_AXIS, processor_axis, shown_name, traces
+from spikepipe_sched.export.gantt import INK, LAYOUT, MAX_BARS, X_AXIS, paler, processor_axis, shown_name, traces
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -43,15 +43,18 @@ def panels(comparison: Comparison) -> Figure:
         vertical_spacing=_GAP / inner if len(found) > 1 else 0.0,
         subplot_titles=[f"{shown_name(solver)}: {word} {length:,}" for (solver, _), length in zip(found, lengths, strict=True)],
     )
+    shades = ""
     for place, ((_, result), length) in enumerate(zip(found, lengths, strict=True), 1):
-        for trace in traces(problem, window(result, axis)):
+        drawn = window(result, axis)
+        shades = shades or paler(problem, drawn)
+        for trace in traces(problem, drawn):
             figure.add_trace(trace.update(showlegend=place == 1), row=place, col=1)
         if length <= axis:
             figure.add_vline(x=length, line_width=1, line_color=INK, line_dash="dash", row=place, col=1)  # pyright: ignore[reportArgumentType]  (a number of a row is one)
     cut = f"; drawn: the first {axis:,} of {max(lengths):,} cycles, more would be over {MAX_BARS:,} bars" if axis < max(lengths) else ""
     shown = "steady state" if problem.mode == "periodic" else "the whole run"
     figure.update_layout(**LAYOUT)
-    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}{cut}"}, height=inner + _TOP + _BOTTOM, margin={"t": _TOP, "b": _BOTTOM})
+    figure.update_layout(title={"text": f"{shown_name(problem.name)}: {shown}{cut}{shades}"}, height=inner + _TOP + _BOTTOM, margin={"t": _TOP, "b": _BOTTOM})
     figure.update_xaxes(range=[0, axis], showticklabels=True, **X_AXIS)
     figure.update_xaxes(title={"text": "time [cycles]"}, row=len(found), col=1)
     figure.update_yaxes(**processor_axis(problem))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from spikepipe_sched.export.bars import PALETTE, plain
-from spikepipe_sched.export.gantt import INK
+from spikepipe_sched.export.gantt import GRID, INK, LOOK
 from spikepipe_sched.export.html import embedded, html_table, page
+from spikepipe_sched.export.summary import points_text
 from spikepipe_sched.export.table import table
 from spikepipe_sched.staleness_limits import loosest_of
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from spikepipe_sched.staleness import Staleness, StalenessPoint
-
-_GRID: Final = "rgba(118,118,118,0.3)"
 
 
 def conditions(staleness: Staleness) -> str:
@@ -30,11 +29,11 @@ def conditions(staleness: Staleness) -> str:
 def limits_note(staleness: Staleness, tolerance: float, point: StalenessPoint | None) -> str:
     """What limits on delays rest on; ``point`` is that of `spikepipe_sched.staleness_limits.loosest`."""
     if point is None:
-        found = f"no measured staleness excludes a loss of {_points(tolerance)} or more: nothing may be stale{_hint(staleness, tolerance)}"
+        found = f"no measured staleness excludes a loss of {points_text(tolerance)} or more: nothing may be stale{_hint(staleness, tolerance)}"
     else:
         found = (
             f"staleness of at most {_named(staleness, point)}, measured: {point.mean:+.2f} points of accuracy, 95 % interval {point.low:+.2f} to {point.high:+.2f}, "
-            f"so that a loss of {_points(tolerance)} or more is excluded; less staleness is taken to do no worse"
+            f"so that a loss of {points_text(tolerance)} or more is excluded; less staleness is taken to do no worse"
         )
     return f"{found}; {conditions(staleness)}"
 
@@ -88,25 +87,23 @@ def staleness_chart(staleness: Staleness) -> Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>%{y:+.2f} points, %{customdata[1]:+.2f} to %{customdata[2]:+.2f}<br>%{customdata[3]} diverged<extra></extra>",
         )
     margin = staleness.setup.margin
-    figure.add_hline(y=-margin, line={"color": INK, "dash": "dash"}, annotation={"text": f"margin: {_points(margin)}"})
+    figure.add_hline(y=-margin, line={"color": INK, "dash": "dash"}, annotation={"text": f"margin: {points_text(margin)}"})
     figure.update_layout(
         title={
             "text": escape(plain(f"{staleness.network.name} on {staleness.data.name}: accuracy with stale weights less that without")),
             "font": {"size": 14},
         },
         height=500,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK},
-        xaxis={"title": {"text": "staleness [updates]"}, "gridcolor": _GRID},
-        yaxis={"title": {"text": "difference [points]"}, "gridcolor": _GRID},
+        xaxis={"title": {"text": "staleness [updates]"}, "gridcolor": GRID, "tickvals": sorted({max(point.staleness) for point in staleness.points})},
+        yaxis={"title": {"text": "difference [points]"}, "gridcolor": GRID},
+        **LOOK,
     )
     return figure
 
 
 def _rows(staleness: Staleness) -> tuple[list[str], list[list[str]]]:
     margin, seeds = staleness.setup.margin, staleness.setup.seeds
-    headers = ["staleness", "profile", "accuracy", "difference", "95 % interval", "diverged", f"a loss of {_points(margin)} or more is"]
+    headers = ["staleness", "profile", "accuracy", "difference", "95 % interval", "diverged", f"a loss of {points_text(margin)} or more is"]
     rows = [["0", "synchronous", f"{sum(staleness.synchronous) / seeds:.2f} %", "", "", "", ""]]
     for point in staleness.points:
         accuracy = f"{sum(point.accuracies) / seeds:.2f} %"
@@ -128,7 +125,7 @@ def _closing(staleness: Staleness) -> list[str]:
         if any(point.kind == kind for point in staleness.points):
             best = loosest_of(staleness, margin, kind)
             found = f"only 0{_hint(staleness, margin)}" if best is None else f"at most {_named(staleness, best)}"
-            lines.append(f"{kind} staleness for which, and for all measured within it, a loss of {_points(margin)} or more is excluded: {found}")
+            lines.append(f"{kind} staleness for which, and for all measured within it, a loss of {points_text(margin)} or more is excluded: {found}")
     return lines
 
 
@@ -136,10 +133,6 @@ def _hint(staleness: Staleness, tolerance: float) -> str:
     """What could allow more, where nothing may be stale although a loss is not shown everywhere."""
     undecided = any(not point.keeps_accuracy(tolerance) and not point.loses_accuracy(tolerance) for point in staleness.points)
     return "; more seeds, or a larger --tolerance, may allow some" if undecided else ""
-
-
-def _points(value: float) -> str:
-    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _named(staleness: Staleness, point: StalenessPoint) -> str:

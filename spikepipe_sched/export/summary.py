@@ -100,7 +100,17 @@ def percent(value: float | None) -> str:
         return "infinite"
     if value >= 100:
         return f"{value:,.0f}x"
-    return f"{100 * value:.2g} %" if 0 < value < 0.01 else f"{100 * value:.2f} %"
+    return f"{100 * value:.2g} %" if 0 < value < 0.01 else f"{100 * value:,.2f} %"
+
+
+def signed_percent(value: float) -> str:
+    """A difference, such as ``+1.20 %``; 0 has a plus."""
+    return f"{100 * value:+z,.2f} %"
+
+
+def points_text(value: float) -> str:
+    """Of accuracy: ``1 point``, ``0.5 points``."""
+    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _mode(problem: Problem) -> str:

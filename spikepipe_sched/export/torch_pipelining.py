@@ -25,13 +25,15 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from spikepipe_sched.check import durations
 from spikepipe_sched.errors import InputError, require
 from spikepipe_sched.export.bars import drawable
+from spikepipe_sched.export.torch_stages import carrying, chain, homes, task_of
+from spikepipe_sched.order import ready_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +44,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["F", "I", "W", "B"]
 
-#: How to get a schedule that keeps whole layers together.
-WHOLE_LAYERS: Final = "solve a network with --solver 1f1b, gpipe, zb-h1, zb-h2, zb-v, interleaved or interleaved-zb, a pipeline file with any solver and --placement stages, v or interleaved"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A cell; ``copies`` of `Problem.instance` are the tasks that it stands for."""
+    """A cell; ``copies`` of `Problem.instance` are the tasks that it stands for, the one whose place it has at the end."""
 
     stage: int
     kind: Kind
@@ -69,17 +68,23 @@ class Rows:
         The layer of every stage.
     windows, micro_batches
         Chunk m * windows + w is window w of micro-batch m.
+    carrying
+        Stages whose neurons' states pass from window to window.
     processors
         The problem's processor of every row; those that hold no layer have none.
     rows
         Actions in the order in which they run.
+    moved
+        E and W tasks that the schedule has apart from their B, in whose place torch computes them.
     """
 
     layers: tuple[str, ...]
     windows: int
     micro_batches: int
+    carrying: frozenset[int]
     processors: tuple[int, ...]
     rows: tuple[tuple[Action, ...], ...]
+    moved: int
 
     @property
     def chunks(self) -> int:
@@ -107,9 +112,8 @@ def torch_rows(result: Result) -> Rows:
 
     W stays where the schedule has it if its B has run before. Where W follows directly and nothing that
     reads the gradient starts before it has ended, in all chunks of a layer, the schedule has them as one
-    task, as 1F1B does, and so have the rows. torch cannot compute W before B: where nothing but backward
-    passes lie between W and B, both become one in the place of the schedule's B; forwards between are
-    refused.
+    task, as 1F1B does, and so have the rows. torch computes E with B, and cannot compute W before B: both
+    move to the place of the schedule's B, which `Rows.moved` counts.
 
     Raises
     ------
@@ -121,73 +125,23 @@ def torch_rows(result: Result) -> Rows:
         problem.mode == "finite",
         "torch-pipelining: a periodic schedule delays gradients, but torch's runtime ends every step with an empty pipeline; solve with --mode finite",
     )
-    layers, windows = _stages(problem)
-    homes = _homes(problem, schedule, len(layers))
-    processors = tuple(sorted(set(homes)))
+    layers, windows = chain(problem)
+    processors = tuple(sorted(set(homes(problem, schedule, len(layers)))))
+    in_order = _in_order(problem, schedule, processors)
+    actions = tuple(_joined(problem, schedule, _row(problem, copies, windows)) for copies in in_order)
     rows = Rows(
         layers=layers,
         windows=windows,
         micro_batches=problem.micro_batches,
+        carrying=carrying(problem),
         processors=processors,
-        rows=tuple(_joined(problem, schedule, _row(problem, row, windows)) for row in _in_order(problem, schedule, processors)),
+        rows=actions,
+        moved=sum(map(_moved, in_order, actions)),
     )
-    for row in rows.rows:
-        _check_order(problem, rows, row)
+    for row in actions:
+        _check_order(result, rows, row)
+    _check_waits(problem, rows)
     return rows
-
-
-def _stages(problem: Problem) -> tuple[tuple[str, ...], int]:
-    """The layers, a chain, and the number of windows that each has tasks for."""
-    tasks = problem.tasks
-    found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-    for name, kind, part, layer, window in zip(tasks.names, tasks.kinds, tasks.parts, tasks.layer.tolist(), tasks.window.tolist(), strict=True):
-        known = layer >= 0 and kind in ("F", "E", "B", "W", "U")
-        require(
-            known,
-            f"torch-pipelining: task '{name}' is no pass of a layer (kinds F, E, B, W, U with a layer each); torch runs forward and backward passes of stages",
-        )
-        require(
-            not part,
-            f"torch-pipelining: task '{name}' is a part of a pass ('{part}'), and torch's stages run whole passes; leave out --split and parallel neurons",
-        )
-        found[layer, kind].append(window)
-    windows = sorted(found[0, "F"])
-    for layer, name in enumerate(problem.layers):
-        for kind in ("F", "W") if layer == 0 else ("F", "B", "W"):
-            require(found[layer, kind], f"torch-pipelining: layer '{name}' has no {kind} tasks; every stage of torch learns weights, and passes gradients back")
-            same = sorted(found[layer, kind]) == windows
-            require(
-                same,
-                f"torch-pipelining: layers '{problem.layers[0]}' and '{name}' have unlike windows, and torch runs every chunk through all stages; lower with --windows 1",
-            )
-    layer_of, kinds = tasks.layer, np.array(tasks.kinds)
-    forward = (kinds[problem.edges.source] == "F") & (kinds[problem.edges.target] == "F")
-    ends = zip(layer_of[problem.edges.source[forward]].tolist(), layer_of[problem.edges.target[forward]].tolist(), strict=True)
-    links = {(u, v) for u, v in ends if u != v}
-    wanted = set(pairwise(range(len(problem.layers))))
-    for u, v in sorted(links ^ wanted):
-        wrong = "reads" if (u, v) in links else "does not read"
-        raise InputError(
-            f"torch-pipelining: layer '{problem.layers[v]}' {wrong} layer '{problem.layers[u]}': torch runs chains alone, without skips, branches or loops over several layers"
-        )
-    return problem.layers, len(windows)
-
-
-def _homes(problem: Problem, schedule: Schedule, stages: int) -> list[int]:
-    """The processor of every layer."""
-    homes: list[tuple[int, int]] = [(-1, -1)] * stages  # and a copy that runs there
-    for v, (task, processor) in enumerate(zip(problem.instance.task.tolist(), schedule.processor.tolist(), strict=True)):
-        layer = int(problem.tasks.layer[task])
-        if problem.tasks.kinds[task] == "U":
-            continue
-        first, home = homes[layer]
-        if home not in (-1, processor):
-            one, other = (f"{_name(problem, copy)} on {problem.processors[p].name}" for copy, p in ((first, home), (v, processor)))
-            raise InputError(
-                f"torch-pipelining: layer '{problem.layers[layer]}' runs on two processors ({one}, {other}), a stage of torch on one; {WHOLE_LAYERS}"
-            )
-        homes[layer] = (v, processor) if home == -1 else homes[layer]
-    return [home for _, home in homes]
 
 
 def _in_order(problem: Problem, schedule: Schedule, processors: Sequence[int]) -> list[list[int]]:
@@ -212,16 +166,11 @@ def _row(problem: Problem, copies: list[int], windows: int) -> tuple[Action, ...
     ends = not any(kind == "B" and layer == 0 for kind, layer in zip(tasks.kinds, tasks.layer.tolist(), strict=True))  # nothing learns before layer 0
     actions: list[Action] = []
     errors: defaultdict[tuple[int, int], tuple[int, ...]] = defaultdict(tuple)
-    early: dict[tuple[int, int], int] = {}  # W tasks that wait for their B
+    early: dict[tuple[int, int], int] = {}  # W tasks that wait for their B, which torch computes before
     done: set[tuple[int, int]] = set()
     for v in copies:
         kind, stage, chunk = told(v)
         key = (stage, chunk)
-        if kind == "F" and early:
-            raise InputError(
-                f"torch-pipelining: {_name(problem, next(iter(early.values())))} runs before its B with {_name(problem, v)} between them, "
-                f"but torch computes a layer's weight gradient after that of its inputs; solve with --solver zb-h1 or 1f1b"
-            )
         if kind == "E":
             errors[key] = (v,)
         elif kind == "F":
@@ -259,15 +208,29 @@ def _joined(problem: Problem, schedule: Schedule, row: tuple[Action, ...]) -> tu
     actions: list[Action] = []
     for action in row:
         if action in follows and action.stage not in apart:
-            actions.append(replace(action, kind="B", copies=(*action.copies, *follows[action].copies)))
+            actions.append(replace(action, kind="B", copies=(*follows[action].copies, *action.copies)))
         elif not (actions and actions[-1].kind == "B" and action.kind == "W" and (action.stage, action.chunk) == (actions[-1].stage, actions[-1].chunk)):
             actions.append(action)
     return tuple(actions)
 
 
-def _check_order(problem: Problem, rows: Rows, row: tuple[Action, ...]) -> None:
-    """Windows forwards in time in F, backwards in I and B (and W of the first stage), and the last stage's chunks in turn."""
-    passes, last, done = _passes(problem, rows.windows), len(rows.layers) - 1, set[tuple[int, bool, int]]()
+def _moved(copies: Sequence[int], row: tuple[Action, ...]) -> int:
+    """E and W tasks of a processor that have others between them and their B."""
+    place = {v: i for i, v in enumerate(copies)}
+    moved = 0
+    for action in row:
+        *others, own = (place[v] for v in action.copies)
+        for other in others:
+            low, high = sorted((own, other))
+            moved += high - low - 1 > sum(low < each < high for each in others)
+    return moved
+
+
+def _check_order(result: Result, rows: Rows, row: tuple[Action, ...]) -> None:
+    """The last stage's chunks in turn; where states pass between windows, these forwards in F, backwards in I and B (and W of the first stage)."""
+    passes, last, done = _passes(result.problem, rows.windows), len(rows.layers) - 1, set[tuple[int, bool, int]]()
+    others = " or ".join(solver for solver in ("1f1b", "zb-h1", "gpipe") if solver != result.provenance.solver)
+    advice = f"solve with --solver {others}" + (", or lower with --windows 1" if rows.windows > 1 else "")
     turn = 0
     for action in row:
         stage, chunk, forward = action.stage, action.chunk, action.kind == "F"
@@ -277,18 +240,46 @@ def _check_order(problem: Problem, rows: Rows, row: tuple[Action, ...]) -> None:
             require(
                 chunk == turn,
                 f"torch-pipelining: the last layer '{rows.layers[last]}' runs {_chunk(rows, chunk)} where {_chunk(rows, turn)} is due: torch's runtime would take "
-                "one chunk's loss for another's, and fail or compute wrong gradients; solve with --solver 1f1b or zb-h1",
+                f"one chunk's loss for another's, and fail or compute wrong gradients; {advice}",
             )
             turn += 1
         window = chunk % rows.windows
         other = chunk - 1 if forward else chunk + 1
-        waits = window > 0 if forward else window + 1 < rows.windows and passes[window + 1]
+        waits = stage in rows.carrying and (window > 0 if forward else window + 1 < rows.windows and passes[window + 1])
         require(
             not waits or (stage, forward, other) in done,
             f"torch-pipelining: layer '{rows.layers[stage]}' runs {_chunk(rows, chunk)} before window {other % rows.windows} in its {'forward' if forward else 'backward'} pass, "
-            "but torch's stages hand their states on in that order; solve with --solver 1f1b or zb-h1",
+            f"but torch's stages hand their states on in that order; {advice}",
         )
         done.add((stage, forward, chunk))
+
+
+def _check_waits(problem: Problem, rows: Rows) -> None:
+    """No action comes before one that it waits for, in torch or in the problem: tasks may lack edges that torch's stages have."""
+    actions = [action for row in rows.rows for action in row]
+    number = {(action.stage, "I" if action.kind == "B" else action.kind, action.chunk): i for i, action in enumerate(actions)}
+    cell = np.full(problem.instance.size, -1)
+    for i, action in enumerate(actions):
+        cell[list(action.copies)] = i
+    source, target = cell[problem.instance.source], cell[problem.instance.target]
+    reads = (source >= 0) & (target >= 0) & (source != target)
+    waits = set(zip(source[reads].tolist(), target[reads].tolist(), strict=True))
+    for i, action in enumerate(actions):
+        stage, chunk = action.stage, action.chunk
+        before = [(stage - 1, "F", chunk)] if action.kind == "F" else [(stage, "F", chunk), (stage + 1, "I", chunk)]
+        waits |= {(number[key], i) for key in before if key in number}
+    ends = np.cumsum([len(row) for row in rows.rows]).tolist()
+    in_turn = [(i, i + 1) for i in range(len(actions) - 1) if i + 1 not in ends]
+    u, v = np.array([*waits, *in_turn], dtype=np.int64).reshape(-1, 2).T
+    ready = set(ready_in_turn(len(actions), u, v).tolist())
+    held = {after for before, after in in_turn if before not in ready}
+    for before, after in sorted(waits):
+        if before not in ready and after not in held:
+            one, other = (task_of(problem, actions[i].copies[-1]) for i in (after, before))
+            raise InputError(
+                f"torch-pipelining: {one} would wait for {other} for ever: a task graph needs the edges that torch's stages have "
+                "(F of a layer to F of the next one, F to B and E, B to B and E of the layer before), and nothing but U may read what W makes"
+            )
 
 
 def _passes(problem: Problem, windows: int) -> list[bool]:
@@ -302,8 +293,3 @@ def _passes(problem: Problem, windows: int) -> list[bool]:
 def _chunk(rows: Rows, chunk: int) -> str:
     micro_batch, window = divmod(chunk, rows.windows)
     return f"micro-batch {micro_batch}" + (f", window {window}" if rows.windows > 1 else "")
-
-
-def _name(problem: Problem, copy: int) -> str:
-    """A task, and which micro-batch of it."""
-    return f"{problem.tasks.names[int(problem.instance.task[copy])]} of micro-batch {int(problem.instance.copy[copy])}"

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Final
 
 from spikepipe_sched.export.bars import BLUE, VERMILION, plain
+from spikepipe_sched.export.gantt import LOOK
 from spikepipe_sched.export.html import embedded, html_table, page
 from spikepipe_sched.export.table import labelled, table
 from spikepipe_sched.validation import DELAYED, SYNCHRONOUS
@@ -64,7 +65,7 @@ def validation_rows(validation: Validation) -> list[tuple[str, str]]:
         ("trained", f"{validation.network}{scheduled}; on {validation.device}, {validation.runtime_s:,.1f} s"),
         (
             "data",
-            f"{data.name}{coded}: {data.train_samples:,} training and {data.test_samples:,} test samples of {data.classes} classes (chance {100 * data.chance:.1f} %); {data.source}",
+            f"{data.name}{coded}: {data.train_samples:,} training and {data.test_samples:,} test samples of {data.classes} classes (largest class {100 * data.chance:.1f} %); {data.source}",
         ),
         ("staleness", f"largest {max(stale)}, sum {sum(stale)} [updates]: {_staleness(validation)}"),
         ("policy", setup.policy or ""),
@@ -153,8 +154,10 @@ def curves(validation: Validation) -> Figure:
     figure.update_yaxes(title_text="test accuracy [%]", row=1, col=1)
     figure.update_yaxes(title_text="training loss", row=2, col=1)
     figure.update_xaxes(title_text="epoch", row=2, col=1)
+    figure.update_xaxes(tick0=1, dtick=max(1, round(max((len(run.losses) for run in validation.runs), default=1) / 10)), tickformat=",d")
     title = escape(plain(f"{validation.network} on {validation.data.name}, with the delays of a schedule and without"))
-    figure.update_layout(height=640, hovermode="x unified", template="plotly_white", title={"text": title, "font": {"size": 14}}, margin={"t": 50})
+    figure.update_layout(height=640, template="plotly_white", title={"text": title, "font": {"size": 14}}, **LOOK)
+    figure.update_layout(hovermode="x unified")
     return figure
 
 

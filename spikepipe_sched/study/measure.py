@@ -71,7 +71,8 @@ class Measure:
     speedup
         Period of `BASELINE` over this one.
     ceiling
-        Period of `BASELINE` over the best bound: no schedule of these tasks has a larger speed-up.
+        Period of `BASELINE` over the best bound: no schedule that places each task once (``unroll`` 1) has a larger speed-up; longer periods of several
+        iterations can.
     best_bound
         The largest lower bound on the period that any solver has proven [cycles].
     gap
@@ -192,9 +193,9 @@ _ADDED: Final[Mapping[str, Callable[[Measure], object]]] = {
     "buffer_bytes": lambda row: row.detail.buffer_bytes,
     "bytes_crossing": lambda row: ", ".join(f"{carried}: {size}" for carried, size in row.detail.crossing),
 }
-_FIELDS: Final = tuple(field.name for field in fields(Outcome) if field.name not in ("key", "problem_key", "overhead"))
+_FIELDS: Final = tuple(field.name for field in fields(Outcome) if field.name not in ("key", "problem_key", "network_key", "overhead"))
 #: The columns of ``cells.csv``, in their order: a row's own (`Outcome`), those of `Measure`, and its digests.
-COLUMNS: Final = (*_FIELDS, *_ADDED, "key", "problem_key")
+COLUMNS: Final = (*_FIELDS, *_ADDED, "key", "problem_key", "network_key")
 
 
 def cells_csv(rows: Iterable[Measure]) -> str:

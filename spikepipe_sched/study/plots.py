@@ -11,7 +11,22 @@ from spikepipe_sched.comparison import BASELINE
 from spikepipe_sched.errors import require
 from spikepipe_sched.export.bars import PALETTE
 from spikepipe_sched.export.gantt import GRID, INK, LOOK, shown_name
-from spikepipe_sched.study.views import ALIASES, FIGURES, LABELS, Compared, Value, compared, figure_names, group_labels, label_name, lacking
+from spikepipe_sched.study.experiment import SOLVERS
+from spikepipe_sched.study.views import (
+    ALIASES,
+    FIGURES,
+    LABELS,
+    Compared,
+    Value,
+    compared,
+    figure_names,
+    front_key,
+    group_labels,
+    label_name,
+    lacking,
+    namesakes,
+    require_baseline,
+)
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -107,13 +122,16 @@ def chart(
     Raises
     ------
     InputError
-        If there is no such label or figure, or nothing to draw.
+        If there is no such label or figure, no row of the baseline for speed-ups, or nothing to draw.
     """
-    rows = compared(outcomes, baseline)
     x, (y,) = ALIASES.get(x, x), figure_names([y])
     label_name(x, FIGURES)
     for name in (colour, facet):
         label_name(name, (NONE,))
+    outcomes = list(outcomes)
+    if "speedup" in (x, y):
+        require_baseline(outcomes, baseline)
+    rows = compared(outcomes, baseline)
     found: dict[tuple[str, str], dict[Value, list[float]]] = {}
     for row in rows:
         place, value = row.value(x), row.value(y)
@@ -123,7 +141,7 @@ def chart(
     lack = lacking(rows, [y] if x == y or x in LABELS else [x, y])
     require(found, f"there is nothing to draw: {lack}")
     series = tuple(Series(facet=facet_, colour=colour_, points=points) for (facet_, colour_), points in found.items())
-    notes = [lack] if lack else []
+    notes = [*([lack] if lack else []), *namesakes(rows)]
     if not _scattered(x) and any(len(values) > 1 for one in series for values in one.points.values()):
         differ = ", ".join(name for name in LABELS if name not in (x, colour, facet, "status") and len({row.value(name) for row in rows}) > 1)
         notes.append(f"several rows share a place{' and differ in ' if differ else ''}{differ}: lines join their medians")
@@ -160,11 +178,14 @@ def figure(drawn: Chart) -> Figure:
     columns = min(len(facets), _COLUMNS)
     lines = -(-len(facets) // columns)
     made = make_subplots(rows=lines, cols=columns, subplot_titles=[shown_name(facet) for facet in facets], vertical_spacing=min(0.12, 0.5 / lines))
+    made.update_annotations(font={"size": 11})
     numbers, scattered = all(isinstance(place, int | float) for place in places), _scattered(drawn.x)
+    # The solvers that the study's report shows have their colours here, too.
+    hues = list(dict.fromkeys((*SOLVERS, *colours))) if drawn.colour == "solver" else colours
     for series in drawn.series:
-        at, place = colours.index(series.colour), facets.index(series.facet)
+        at, hue, place = colours.index(series.colour), hues.index(series.colour), facets.index(series.facet)
         row, column = place // columns + 1, place % columns + 1
-        look = {"color": PALETTE[at % len(PALETTE)], "symbol": _SYMBOLS[at // len(PALETTE) % len(_SYMBOLS)]}
+        look = {"color": PALETTE[hue % len(PALETTE)], "symbol": _SYMBOLS[hue // len(PALETTE) % len(_SYMBOLS)]}
         name = shown_name(series.colour) or drawn.named(drawn.y)
         xs = [x for x in places if x in series.points]
         every = [(x, value) for x in xs for value in series.points[x]]
@@ -210,22 +231,23 @@ def front_figure(rows: Sequence[Compared], best: Sequence[Compared], over: Seque
     whole = [row for row in rows if all(row.value(name) is not None for name in over)]
     groups: dict[tuple[Any, ...], list[Compared]] = {}
     for row in best:
-        groups.setdefault(tuple(row.value(label) for label in labels), []).append(row)
+        groups.setdefault(front_key(row, over), []).append(row)
     if len(over) < 2 or len(groups) > _MOST_PANELS:
         return None
     y, x = over[:2]
-    differ = [i for i in range(1, len(labels)) if len({group[i] for group in groups}) > 1]
-    titles = [shown_name(", ".join([str(group[0]), *(f"{labels[i]} {group[i]}" for i in differ)])) for group in groups]
+    differ = [i for i in range(1, len(labels)) if len({key[i] for key in groups}) > 1]
+    titles = [shown_name(", ".join([str(key[0]), *(f"{labels[i]} {key[i]}" for i in differ)])) for key in groups]
     columns = min(len(groups), _COLUMNS)
     lines = -(-len(groups) // columns)
     made = make_subplots(rows=lines, cols=columns, subplot_titles=titles, vertical_spacing=min(0.12, 0.5 / lines))
     step = (
         {"mode": "lines+markers", "line": {"shape": "hv" if FIGURES[x] else "vh", "color": PALETTE[0], "width": 1}} if len(over) == 2 else {"mode": "markers"}
     )
-    for place, (group, front) in enumerate(groups.items()):
+    made.update_annotations(font={"size": 11})
+    for place, (key, front) in enumerate(groups.items()):
         where = {"row": place // columns + 1, "col": place % columns + 1, "showlegend": place == 0}
-        keys = {row.outcome.key for row in front}
-        others = [row for row in whole if tuple(row.value(label) for label in labels) == group and row.outcome.key not in keys]
+        kept = {row.outcome.key for row in front}
+        others = [row for row in whole if front_key(row, over) == key and row.outcome.key not in kept]
         made.add_scatter(**_named_points(others, x, y), name="beaten", mode="markers", marker={"color": INK, "size": 6, "opacity": 0.4}, **where)
         reached = sorted(front, key=lambda row: float(row.value(x) or 0))
         made.add_scatter(**_named_points(reached, x, y), name="beaten by none", marker={"color": PALETTE[0], "size": 9}, **step, **where)

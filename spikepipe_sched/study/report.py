@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from spikepipe_sched.export.bars import plain
 from spikepipe_sched.export.html import embedded, html_table, page
-from spikepipe_sched.export.summary import percent
+from spikepipe_sched.export.summary import percent, points_text, signed_percent
 from spikepipe_sched.export.table import labelled, table
 from spikepipe_sched.study.charts import accuracy_chart, panels
 from spikepipe_sched.study.claims import CONVOLUTIONAL, PIPELINES, READINGS
-from spikepipe_sched.study.experiment import ASSUMPTIONS, BASELINE, NETWORKS
+from spikepipe_sched.study.experiment import ASSUMPTIONS, BASELINE, NETWORKS, SHOWN
 from spikepipe_sched.study.measure import Measure, chosen, filled, means, settled
 from spikepipe_sched.version import __version__
 
@@ -46,17 +46,17 @@ def report(study: Study) -> str:
 def _figures(rows: Sequence[Measure]) -> list[tuple[str, str]]:
     """Sections of figures and the tables that go with them."""
 
-    def drawn(name: str, title: str, value: Callable[[Measure], float | None]) -> str:
-        return embedded(panels(rows, title, value), name, script=False)
+    def drawn(name: str, title: str, value: Callable[[Measure], float | None], ticks: str = "") -> str:
+        return embedded(panels(rows, title, value, ticks=ticks), name, script=False)
 
     speed = panels(rows, f"Period of {BASELINE} over that of each schedule, on as many arrays", lambda row: row.speedup, ceiling=lambda row: row.ceiling)
-    moved = drawn("overhead", f"Bytes between processors beyond those of {BASELINE}, as a share of all bytes moved", lambda row: row.overhead_moved)
-    buffers = drawn("buffers", "The same, as a share of all bytes between the arrays and their buffers", lambda row: row.overhead_buffers)
+    moved = drawn("overhead", f"Bytes between processors beyond those of {BASELINE}, as a share of all bytes moved", lambda row: row.overhead_moved, ".1%")
+    buffers = drawn("buffers", "The same, as a share of all bytes between the arrays and their buffers", lambda row: row.overhead_buffers, ".1%")
     return [
         (f"Speed-up over {BASELINE}", _speedups(rows) + embedded(speed, "speedup", script=True)),
         ("Communication overhead", _overheads(rows) + moved + buffers),
-        ("Utilisation", drawn("busy", "Share of the cycles of all arrays that are busy", lambda row: row.outcome.utilisation)),
-        ("Staleness", drawn("staleness", "Largest staleness of a layer [updates]", lambda row: row.outcome.max_staleness)),
+        ("Utilisation", drawn("busy", "Share of the cycles of all arrays that are busy", lambda row: row.outcome.utilisation, ".0%")),
+        ("Staleness", drawn("staleness", "Largest staleness of a layer [updates]", lambda row: row.outcome.max_staleness, ",d")),
     ]
 
 
@@ -78,7 +78,8 @@ def claims_text(study: Study, width: int = 100) -> str:
     """How far it is, and every claim with its verdict, in lines of at most ``width`` columns."""
     blocks = ["\n".join(labelled([("study", progress_line(study))], indent=0, width=width))]
     for claim in study.claims:
-        rows = [("claim", f"{claim.statement} ({claim.source})"), ("measured", claim.measured), ("verdict", f"{claim.verdict}: {claim.reason}")]
+        measured = zip(("measured", *[""] * len(claim.measured)), claim.measured, strict=False)
+        rows = [("claim", f"{claim.statement} ({claim.source})"), *measured, ("verdict", f"{claim.verdict}: {claim.reason}")]
         blocks.append("\n".join(labelled([(label.ljust(len("measured")), plain(text)) for label, text in rows], indent=0, width=width)))
     return "\n\n".join(blocks)
 
@@ -99,10 +100,9 @@ def _claims(study: Study) -> str:
 
 def _card(claim: Claim) -> str:
     """The verdict and why; then, smaller, the figures and the rule."""
-    known = {"holds": "good", "does not hold": "bad"}.get(claim.verdict, "open")
-    details = "".join(
-        f"<dt>{label}</dt><dd>{escape(plain(text))}</dd>" for label, text in (("measured", claim.measured), ("rule", claim.rule), ("claimed by", claim.source))
-    )
+    known = {"holds": "good", "holds in part": "part", "does not hold": "bad"}.get(claim.verdict, "open")
+    lines = (("measured", claim.measured), ("rule", (claim.rule,)), ("claimed by", (claim.source,)))
+    details = "".join(f"<dt>{label}</dt>{''.join(f'<dd>{escape(plain(text))}</dd>' for text in texts)}" for label, texts in lines)
     return (
         f'<section class="{known}"><h3>{escape(plain(claim.statement))}</h3>'
         f"<p><strong>{escape(claim.verdict)}</strong>: {escape(plain(claim.reason))}</p><dl>{details}</dl></section>"
@@ -127,14 +127,14 @@ def _mean_rows(rows: Sequence[Measure], *, parts: bool) -> tuple[tuple[str, ...]
     found: list[tuple[str, ...]] = []
     counts = sorted({row.outcome.processors for row in rows})
     pipelines = [row for row in rows if row.outcome.processors in PIPELINES]
-    groups = [(f"{count} processors", [row for row in rows if row.outcome.processors == count]) for count in counts]
+    groups = [(f"{count} processor{'' if count == 1 else 's'}", [row for row in rows if row.outcome.processors == count]) for count in counts]
     groups += [("2 and more processors", pipelines), ("2 up to as many as layers", [row for row in pipelines if filled(row)])]
     if parts:
         groups += [("2 and more, with convolutions", [row for row in pipelines if row.outcome.network in CONVOLUTIONAL])]
         groups += [
             (f"2 and more, {name}", [row for row in pipelines if row.outcome.network == name]) for name in dict.fromkeys(row.outcome.network for row in rows)
         ]
-    for solver in dict.fromkeys(row.outcome.solver for row in rows):
+    for solver in _solvers(rows):
         for label, group in groups:
             some = chosen(group, solver=solver)
             speed, ceiling = means(row.speedup for row in some), means(row.ceiling for row in some if row.speedup is not None)
@@ -149,7 +149,12 @@ def _mean_rows(rows: Sequence[Measure], *, parts: bool) -> tuple[tuple[str, ...]
 
 def _mean_share(rows: Sequence[Measure], figure: Callable[[Measure], float | None]) -> str:
     known = [value for row in rows if (value := figure(row)) is not None]
-    return f"{100 * fmean(known):+.2f} %" if known else "-"
+    return signed_percent(fmean(known)) if known else "-"
+
+
+def _solvers(rows: Sequence[Measure]) -> list[str]:
+    """Each once, those that matter most first."""
+    return sorted({row.outcome.solver for row in rows}, key=lambda name: (SHOWN.index(name) if name in SHOWN else len(SHOWN), name))
 
 
 def _speedups(rows: Sequence[Measure]) -> str:
@@ -157,7 +162,8 @@ def _speedups(rows: Sequence[Measure]) -> str:
     note = (
         f"Speed-ups over {BASELINE}, by number of processors, over all from 2 on, and over those where contiguous stages could use all processors, as there are no "
         "more of them than layers: arithmetic and geometric mean, least and largest; bound: the mean of what the "
-        "best proven lower bounds on the period leave to any schedule of the same tasks. Then the mean overheads by all three readings, and the busy share."
+        "best proven lower bounds on the period leave to schedules that place each task once (unroll = 1), which those with several iterations in a period can "
+        "exceed. Then the mean overheads by all three readings, and the busy share."
     )
     return f"<p>{escape(note)}</p><p>{escape(_proven(rows))}</p>{html_table(headers, found, range(2, len(headers)))}"
 
@@ -165,16 +171,18 @@ def _speedups(rows: Sequence[Measure]) -> str:
 def _proven(rows: Sequence[Measure]) -> str:
     """In how many cells a solver reaches the best bound on the period, and how far it may be from it in the others."""
     texts: list[str] = []
-    for solver in dict.fromkeys(row.outcome.solver for row in rows):
+    for solver in _solvers(rows):
         gaps = [row.gap for row in chosen(rows, solver=solver, processors=PIPELINES) if row.gap is not None]
         texts += [f"{solver} in {gaps.count(0)} of {len(gaps)} cells, else within {percent(max(gaps))}"] if gaps else []
-    return f"No shorter period exists, as a bound proves, from 2 processors on: {'; '.join(texts) or 'no cell'}."
+    return (
+        f"From 2 processors on, no schedule that places each task once (unroll = 1) has a shorter period, as a bound proves: {'; '.join(texts) or 'no cell'}."
+    )
 
 
 def _overheads(rows: Sequence[Measure]) -> str:
     headers = ("solver", "network", *(f"mean share of {whole}" for whole, _ in READINGS.values()), "cells")
     found: list[tuple[str, ...]] = []
-    for solver in dict.fromkeys(row.outcome.solver for row in rows):
+    for solver in _solvers([row for row in rows if row.outcome.solver != BASELINE]):
         for network in dict.fromkeys(row.outcome.network for row in rows):
             some = [row for row in chosen(rows, solver=solver, networks=(network,), processors=PIPELINES) if row.overhead_moved is not None]
             if some:
@@ -186,11 +194,24 @@ def _overheads(rows: Sequence[Measure]) -> str:
 def _accuracy(trained: Sequence[Trained], setup: AccuracySetup, batch: int) -> str:
     how = (
         f"{setup.seeds} seeds, each trained with the delays and without for {setup.epochs} epochs in batches of {batch}, by Adam at rate {setup.rate:g} with a "
-        f"cosine schedule, weights stashed; test accuracy after the last epoch; a loss of {setup.margin:g} point{'' if setup.margin == 1 else 's'} counts. "
-        "Differences are with the delays less without, in points."
+        f"cosine schedule, weights stashed; test accuracy after the last epoch; a loss of {points_text(setup.margin)} counts. "
+        "Differences are with the delays less without, in points. The rate is not tuned, and the cosine schedule ends near 0, where weights hardly move and delays "
+        "are forgiven."
     )
     if not trained:
         return f"<p>{escape(how)}</p><p>No schedule is trained with.</p>"
+    various = len({(point.substitute, point.staleness) for point in trained})
+    shared = (
+        f"The {len(trained)} schedules have {various} different delays on {len({point.substitute for point in trained})} substitutes. All rows of a substitute share its "
+        "runs without delays, so that their differences lean to one side together: each interval stands alone, and rows do not add up to more evidence."
+    )
+    for substitute in dict.fromkeys(point.substitute for point in trained):
+        of_it = [point for point in trained if point.substitute == substitute]
+        if all((point.verdict.mean or 0) > 0 for point in of_it):
+            shared += (
+                f" On {substitute} the runs with delays are better in all {len(of_it)} rows: the shared runs without them, {fmean(of_it[0].synchronous):.2f} % on "
+                "average, are the low ones, which says nothing for delays."
+            )
     headers = ("network", "schedule", "substitute", "staleness by layer", "without delays", "with", "difference", "95 % interval", "seeds", "verdict")
     rows: list[tuple[str, ...]] = []
     for point in trained:
@@ -203,13 +224,17 @@ def _accuracy(trained: Sequence[Trained], setup: AccuracySetup, batch: int) -> s
                 " ".join(map(str, point.staleness)),
                 f"{fmean(point.synchronous):.2f} %" if point.synchronous else "-",
                 f"{fmean(point.delayed):.2f} %" if point.delayed else "-",
-                "-" if found.mean is None else f"{found.mean:+.2f}",
-                "-" if found.low is None or found.high is None else f"{found.low:+.2f} to {found.high:+.2f}",
+                "-" if found.mean is None else f"{found.mean:+z.2f}",
+                "-" if found.low is None or found.high is None else f"{found.low:+z.2f} to {found.high:+z.2f}",
                 str(len(found.differences)),
                 f"{found.outcome}: {found.reason}",
             )
         )
-    return f"<p>{escape(how)}</p>" + embedded(accuracy_chart(trained, setup.margin), "accuracy", script=False) + html_table(headers, rows, (4, 5, 6, 7, 8))
+    return (
+        f"<p>{escape(how)}</p><p>{escape(plain(shared))}</p>"
+        + embedded(accuracy_chart(trained, setup.margin), "accuracy", script=False)
+        + html_table(headers, rows, (4, 5, 6, 7, 8))
+    )
 
 
 def _cells(rows: Sequence[Measure]) -> str:
@@ -228,7 +253,7 @@ def _cells(rows: Sequence[Measure]) -> str:
                 "-" if row.gap is None else percent(row.gap),
                 " ".join(str(delay) for _, delay in row.detail.delays),
                 "-" if at.utilisation is None else f"{100 * at.utilisation:.1f} %",
-                f"{at.status}{': ' if at.error else ''}{at.error}",
+                f"{at.status}{': ' if at.error else ''}{at.error.rpartition('cannot take this problem: ')[2]}",
             )
         )
     note = "Period in cycles of an iteration; delays of the layers in their order [iterations]; everything else that is known of each cell is in cells.csv."

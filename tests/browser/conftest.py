@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The one browser."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'spikepipe-sched[dev]'")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -c constraints.txt '.[dev]' in the repository")
     path = os.environ.get("SPIKEPIPE_CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.skip("there is no Chromium: apt-get install chromium, or name one in SPIKEPIPE_CHROMIUM")

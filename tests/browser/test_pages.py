@@ -10,10 +10,13 @@ import pytest
 from spikepipe_sched import compare
 from spikepipe_sched.export.bars import contrast
 from spikepipe_sched.export.comparison import comparison_page
-from spikepipe_sched.export.html import html_page
+from spikepipe_sched.export.html import embedded, html_page
+from spikepipe_sched.export.html import page as document
 from spikepipe_sched.result import Result
+from spikepipe_sched.study.charts import accuracy_chart, panels
 from tests.helpers import hand_result, in_turn, pipelined_result, training_problem
 from tests.pages import evil_problem
+from tests.study.made import grid, trained
 from tests.sweeps import measured
 from tests.validations import made
 
@@ -101,6 +104,12 @@ def test_views_are_switched_with_the_keyboard(opened: Open) -> None:
     assert page.locator("#gantt2 .annotation-text").text_content() == "first full period"
     third.press("ArrowRight")
     assert page.locator("#gantt").is_visible()
+    first.press("End")
+    assert third.get_attribute("aria-selected") == "true"
+    third.press("Home")
+    assert first.get_attribute("aria-selected") == "true"
+    first.press("ArrowLeft")
+    assert third.get_attribute("aria-selected") == "true"
 
 
 def inks(page: Page) -> tuple[str, dict[str, str]]:
@@ -170,6 +179,20 @@ def test_a_hundred_tasks_are_drawn_one_by_one_and_fit_a_narrow_screen(opened: Op
     assert rows(page, "gantt") == ["p0", "p1", "p2", "p3"]
     assert not page.get_by_role("tab").count()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("figure", [panels(grid(), "panels", lambda row: row.speedup), accuracy_chart(trained(), 1.0)], ids=["panels", "accuracy"])
+def test_crowded_figures_keep_their_width_on_a_narrow_screen_and_fit_a_sheet(opened: Open, figure: Any) -> None:
+    page = opened(document("title", [("figure", embedded(figure, "wide", script=True))]), width=390)
+    page.locator("#wide .main-svg").first.wait_for(state="attached")
+    assert page.evaluate("document.querySelector('#wide .main-svg').clientWidth") >= 640
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390  # the figure moves, the page does not
+    assert page.evaluate("document.getElementById('wide').layout.dragmode") is False
+    page.set_viewport_size({"width": 718, "height": 900})
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("() => document.querySelector('#wide .main-svg').clientWidth === 680")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
 
 
 def many(mode: str) -> Result:

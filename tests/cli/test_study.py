@@ -66,6 +66,7 @@ def test_it_is_interrupted_and_the_same_command_goes_on(run: Run, tmp_path: Path
         (("study", "spikepipe", "-P", "0"), "--processors takes whole numbers"),
         (("study", "spikepipe", "--arrays", "3"), "ROWSxCOLUMNS"),
         (("study", "spikepipe", "--arrays", "8x8,8X8"), "comes twice"),
+        (("study", "spikepipe", "--arrays", ","), "name at least one of the arrays"),
         (("study", "spikepipe", "--workers", "0"), "workers"),
         (("study", "spikepipe", "--time-limit", "0"), "time"),
     ],

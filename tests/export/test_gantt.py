@@ -155,6 +155,14 @@ def test_what_is_not_drawn_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "all 3 until the first full period would be over 10 bars" in (figure.layout.title.text or "")  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.parametrize(("options", "word"), [({}, "iteration"), ({"mode": "finite", "micro_batches": 2}, "micro-batch")])
+def test_two_shades_are_explained(options: dict[str, Any], word: str) -> None:
+    two = gantt(hand_result(training_problem(2, 2, **options)))
+    assert two.layout.title.text.endswith(f"; every second {word} is paler")  # pyright: ignore[reportAttributeAccessIssue]
+    one = gantt(hand_result(training_problem(2, 2, mode="finite", micro_batches=1)))
+    assert "paler" not in one.layout.title.text  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_no_schedule() -> None:
     with pytest.raises(InputError, match="no schedule to draw"):
         gantt(conclude(training_problem(), None, provenance=HAND))

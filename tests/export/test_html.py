@@ -93,6 +93,12 @@ def test_views_are_tabs_of_which_the_first_is_shown() -> None:
     assert "one" not in parsed.tags
 
 
+def test_columns_are_aligned_whatever_style_a_notebook_brings() -> None:
+    table = html_table(("name", "n"), [("some name", "14.36 %")], (1,))
+    assert '<td style="text-align:left">some name</td><td class="number" style="text-align:right;white-space:nowrap">14.36 %</td>' in table
+    assert '<th style="text-align:left">name</th><th class="number" style="text-align:right">n</th>' in table
+
+
 def test_long_tables_scroll_and_lose_no_row() -> None:
     rows = [[str(i)] for i in range(41)]
     assert 'class="wide tall"' in html_table(("n",), rows, (0,))

@@ -55,6 +55,7 @@ def test_the_chart_shows_every_interval_at_its_staleness():
     assert list(traces) == ["uniform", "a alone", "b alone", "joint"]
     assert list(traces["a alone"].x) == [1, 4]
     assert list(traces["joint"].x) == [4]
+    assert set(figure.layout.xaxis.tickvals) == {x for trace in drawn for x in trace.x}  # no halves
     for trace in drawn:
         lows = [mean - below for mean, below in zip(trace.y, trace.error_y.arrayminus, strict=True)]
         highs = [mean + above for mean, above in zip(trace.y, trace.error_y.array, strict=True)]

@@ -8,7 +8,7 @@ import pytest
 
 from spikepipe_sched.cut import contiguous_cut
 from spikepipe_sched.export import summary
-from spikepipe_sched.export.summary import overhead, percent, samples_per_second, speedup, summary_lines, summary_rows
+from spikepipe_sched.export.summary import overhead, percent, samples_per_second, signed_percent, speedup, summary_lines, summary_rows
 from spikepipe_sched.platform import SystolicArray
 from spikepipe_sched.problem import Problem
 from spikepipe_sched.result import Infeasibility, Result, conclude
@@ -133,6 +133,10 @@ def test_nothing_found() -> None:
     assert set(rows(conclude(training_problem(), None, provenance=HAND))) == {"problem", "status"}
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "infinite"), (0.0, "0.00 %"), (0.00012, "0.012 %"), (0.25, "25.00 %")])
+@pytest.mark.parametrize(("value", "text"), [(None, "infinite"), (0.0, "0.00 %"), (0.00012, "0.012 %"), (0.25, "25.00 %"), (34.5, "3,450.00 %")])
 def test_percent(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+def test_a_difference_has_its_sign_and_nothing_a_plus() -> None:
+    assert [signed_percent(value) for value in (0.0123, -0.1, -0.00001)] == ["+1.23 %", "-10.00 %", "+0.00 %"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,12 +14,13 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from spikepipe_sched import Problem, Result, Schedule, TrainingSetup, load_network, load_platform, lower, solve
+from spikepipe_sched import Problem, Result, Schedule, TrainingSetup, check, load_network, load_platform, lower, solve
 from spikepipe_sched.errors import InputError
 from spikepipe_sched.export.torch_pipelining import torch_csv, torch_rows
 from spikepipe_sched.layer import Layer
 from spikepipe_sched.lower import Split
 from spikepipe_sched.network import Network
+from spikepipe_sched.platform import Interconnect
 from spikepipe_sched.readers.pipeline import Pipeline
 from spikepipe_sched.result import Provenance, conclude
 
@@ -173,6 +175,106 @@ def test_windows_that_no_gradient_joins_may_run_in_any_order() -> None:
     assert torch_csv(cut).splitlines()[1] == "1F0,1F1,1B0,1B1"
 
 
+def chained(layers: str = "ab", windows: Sequence[int] = (0,), *, without: Sequence[tuple[str, str]] = ()) -> nx.DiGraph[Any]:
+    """Layers with all passes, ``F(a,0)`` and so on; forward passes wait for the window before."""
+    graph: nx.DiGraph[Any] = nx.DiGraph(layers=tuple(layers))
+    for layer in layers:
+        for w in windows:
+            for kind in "FBW":
+                graph.add_node(f"{kind}({layer},{w})", kind=kind, layer=layer, window=w, cycles=1)
+            graph.add_edges_from([(f"F({layer},{w})", f"B({layer},{w})"), (f"B({layer},{w})", f"W({layer},{w})")])
+        graph.add_edges_from((f"F({layer},{v})", f"F({layer},{w})") for v, w in pairwise(windows))
+    for u, v in pairwise(layers):
+        graph.add_edges_from(edge for w in windows for edge in ((f"F({u},{w})", f"F({v},{w})"), (f"B({v},{w})", f"B({u},{w})")))
+    graph.remove_edges_from(without)
+    return graph
+
+
+@pytest.mark.parametrize(("lag", "read", "together"), [(0, 15, False), (0, 16, True), (3, 18, False), (3, 19, True)])
+def test_b_and_w_stay_apart_where_a_reader_elsewhere_starts_before_both_and_the_transfer_have_ended(lag: int, read: int, together: bool) -> None:
+    """B(b) ends at 9 and W(b) at 10, what is sent arrives 6 cycles (and the lag) later."""
+    graph = chained()
+    graph.edges["B(b,0)", "B(a,0)"]["lag"] = lag
+    platform = load_platform("array32").with_processors(2)
+    problem = Problem.from_graph(graph, replace(platform, interconnect=Interconnect(signal_latency_cycles=6)), mode="finite")
+    starts = {"F(a,0)": 0, "F(b,0)": 7, "B(b,0)": 8, "W(b,0)": 9, "B(a,0)": read, "W(a,0)": read + 1}
+    schedule = Schedule(processor=problem.tasks.layer, start=np.array([starts[name] for name in problem.tasks.names]))
+    assert not check(problem, schedule)
+    found = conclude(problem, schedule, provenance=Provenance(solver="by hand", version="1"))
+    assert torch_csv(found) == ("0F0,0B0\n1F0,1B0\n" if together else "0F0,0B0\n1F0,1I0,1W0\n")
+
+
+def test_b_and_w_stay_apart_in_all_chunks_of_a_layer_if_they_are_in_one() -> None:
+    order = ["F(a,0)#0", "F(a,0)#1", "F(b,0)#0", "B(b,0)#0", "F(b,0)#1", "W(b,0)#0", "B(b,0)#1", "W(b,0)#1"]
+    rows = torch_rows(by_hand(Problem.from_graph(chained(), 2, mode="finite", micro_batches=2), order))
+    assert rows.to_csv().splitlines()[1] == "1F0,1I0,1F1,1W0,1I1,1W1"
+    assert rows.moved == 0
+
+
+def first_layer(inputs: Sequence[int], weights: Sequence[int]) -> Result:
+    """The first layer's B and W in such orders of windows."""
+    order = [f"{kind}({layer},{w})#0" for kind, layer, windows in (("F", "a", (0, 1)), ("F", "b", (0, 1)), ("B", "b", (1, 0))) for w in windows]
+    order += [f"{kind}(a,{w})#0" for kind, windows in (("B", inputs), ("W", weights)) for w in windows]
+    return by_hand(Problem.from_graph(chained(windows=(0, 1)), 2, mode="finite"), order)
+
+
+def test_the_first_layer_hands_its_states_back_in_w_as_its_inputs_need_no_gradient() -> None:
+    assert torch_csv(first_layer((0, 1), (1, 0))).splitlines()[0] == "0F0,0F1,0I0,0I1,0W1,0W0"
+    with pytest.raises(InputError, match="layer 'a' runs micro-batch 0, window 0 before window 1 in its backward pass"):
+        torch_csv(first_layer((1, 0), (0, 1)))
+
+
+def test_w_before_its_b_is_computed_with_it_and_counted() -> None:
+    order = [f"F(fc{layer},0)#0" for layer in (1, 2)]
+    rows = torch_rows(by_hand(lowered(windows=1), [*order, "E(fc2,0)#0", "W(fc2,0)#0", "F(fc1,0)#1", "F(fc2,0)#1", "B(fc2,0)#0"]))
+    assert rows.to_csv().splitlines()[1] == "1F0,1F1,1B0,1B1"
+    assert rows.moved == 2
+    late = torch_rows(by_hand(lowered(windows=1), [*order, "E(fc2,0)#0", "F(fc1,0)#1", "F(fc2,0)#1", "W(fc2,0)#0", "B(fc2,0)#0"]))
+    assert late.to_csv() == rows.to_csv()
+    assert late.moved == 1
+
+
+@pytest.mark.parametrize("solver", ["1f1b", "gpipe", "zb-h1", "stages"])
+def test_windows_of_layers_without_states_may_run_in_any_order(solver: str) -> None:
+    rows = torch_rows(solved(lowered(plain("relu"), windows=4), solver))
+    assert not rows.carrying
+    assert sorted(action.chunk for action in rows.rows[0] if action.kind == "F") == list(range(8))
+    assert torch_rows(solved(lowered(plain("lif"), windows=4), solver)).carrying == {0}
+
+
+def test_the_advice_names_other_solvers_than_the_one_that_was_used() -> None:
+    made = windows_interleaved()
+    assert torch_error(replace(made, provenance=Provenance(solver="1f1b", version="1"))).endswith(
+        "solve with --solver zb-h1 or gpipe, or lower with --windows 1"
+    )
+    assert torch_error(last_layer_out_of_order()).endswith("solve with --solver 1f1b or zb-h1 or gpipe")
+
+
+def torch_error(result: Result) -> str:
+    with pytest.raises(InputError) as error:
+        torch_csv(result)
+    return str(error.value)
+
+
+def plain(neuron: str) -> Network:
+    return Network(name="plain", input_shape=(4,), time_steps=4, layers=(Layer(name="a", kind="linear", inputs=("input",), out_features=3, neuron=neuron),))  # pyright: ignore[reportArgumentType]
+
+
+def own_steps() -> Network:
+    layers = [Layer(name=name, kind="linear", inputs=(before,), out_features=4, time_steps=steps) for name, before, steps in (("a", "input", 6), ("b", "a", 3))]
+    return Network(name="own steps", input_shape=(4,), time_steps=6, layers=tuple(layers))
+
+
+def windows_that_cross() -> Problem:
+    graph = chained(windows=(0, 1))
+    graph.add_edge("F(a,0)", "F(b,1)")
+    return Problem.from_graph(graph, 2, mode="finite")
+
+
+def without(edge: tuple[str, str], order: Sequence[str], micro_batches: int = 1) -> Result:
+    return by_hand(Problem.from_graph(chained(without=[edge]), 1, mode="finite", micro_batches=micro_batches), order)
+
+
 def skipping() -> Network:
     layers = [Layer(name=name, kind="linear", inputs=(before,), out_features=4, neuron="lif") for name, before in (("a", "input"), ("b", "a"))]
     layers += [Layer(name="sum", kind="add", inputs=("a", "b")), Layer(name="c", kind="linear", inputs=("sum",), out_features=4)]
@@ -209,11 +311,6 @@ def first_layer_backward_in_ascending_order() -> Result:
     return by_hand(lowered(micro_batches=1), order)
 
 
-def weights_before_inputs() -> Result:
-    order = [f"F(fc{layer},0)#{m}" for m in range(1) for layer in (1, 2)]
-    return by_hand(lowered(windows=1), [*order, "E(fc2,0)#0", "W(fc2,0)#0", "F(fc1,0)#1", "F(fc2,0)#1"])
-
-
 def split_layer() -> Result:
     platform = load_platform("array32").with_processors(2)
     graph = lower(load_network("tiny"), TrainingSetup(batch=2, windows=1), platform, splits=(Split(kind="W", axis="k", parts=2, layer="fc1"),))
@@ -239,7 +336,13 @@ def plain_tasks() -> Result:
         (last_layer_out_of_order, "last layer 'l3' runs micro-batch 1 where micro-batch 0 is due: .*wrong gradients"),
         (windows_interleaved, "last layer 'fc2' runs micro-batch 1, window 0 where micro-batch 0, window 1 is due"),
         (first_layer_backward_in_ascending_order, "layer 'fc1' runs micro-batch 0, window 0 before window 1 in its backward pass"),
-        (weights_before_inputs, r"W\(fc2,0\) of micro-batch 0 runs before its B with F\(fc2,0\) of micro-batch 1 between"),
+        (lambda: solved(lowered(windows=3), "1f1b"), "3 windows cut the 4 time steps of 'tiny' unevenly.*--windows that divide 4"),
+        (lambda: solved(lowered(own_steps()), "gpipe"), "2 windows cut the 3 time steps of layer 'b' unevenly.*--windows that divide 3"),
+        (lambda: solved(windows_that_cross(), "sequential"), r"task 'F\(b,1\)' reads another window, 'F\(a,0\)'"),
+        (lambda: by_hand(Problem.from_graph(chained(windows=(0, 2)), 2, mode="finite"), []), r"tasks for the windows \[0, 2\]"),
+        (lambda: without(("F(b,0)", "B(b,0)"), ["F(a,0)#0", "B(b,0)#0"]), r"B\(b,0\) of micro-batch 0 would wait for F\(b,0\) of micro-batch 0 for ever"),
+        (lambda: without(("B(b,0)", "B(a,0)"), ["F(a,0)#0", "B(a,0)#0"]), r"B\(a,0\) of micro-batch 0 would wait for B\(b,0\) of micro-batch 0 for ever"),
+        (lambda: solved(lowered("csnn_mnist", windows=1), "gpipe"), "layer 'lif1' has no B tasks; neurons alone are no stage"),
         (lambda: solved(lowered(skipping(), windows=1), "sequential"), "layer 'sum' has no"),
         (lambda: solved(branching(), "sequential"), "layer 'c' reads layer 'a': torch runs chains alone"),
         (split_layer, r"is a part of a pass .*leave out --split"),

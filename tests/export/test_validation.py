@@ -20,7 +20,7 @@ def test_the_text_names_everything_that_decides():
     text = " ".join(str(made()).split())
     for said in (
         "net, with the delays of the schedule of 'net on four'",
-        "digits: 1,438 training and 359 test samples of 10 classes (chance 10.3 %); UCI",
+        "digits: 1,438 training and 359 test samples of 10 classes (largest class 10.3 %); UCI",
         "largest 3, sum 3 [updates]: fc1 3 (backward 1), fc2 0",
         "policy latest",
         "adam, rate tuned, cosine, momentum 0.9",
@@ -94,6 +94,13 @@ def test_the_figure_holds_every_run_and_the_mean_of_each_arm():
     assert accuracy["y"] == pytest.approx([35, 70, 89])
     assert loss["y"] == pytest.approx([1, 0.5, 1 / 3])
     assert accuracy["x"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("epochs", "step"), [(3, 1), (40, 4)])
+def test_epochs_are_counted_in_whole_numbers(epochs: int, step: int):
+    validation = made(runs=(trained(SYNCHRONOUS, 0, *[0.5] * epochs), trained(DELAYED, 0, *[0.5] * epochs)))
+    axis = json.loads(validation.curves().to_json() or "")["layout"]["xaxis2"]
+    assert (axis["tick0"], axis["dtick"]) == (1, step)
 
 
 def test_a_diverged_run_is_drawn_as_far_as_it_went():

@@ -21,6 +21,7 @@ def outcome(network: str = "vgg9", array: str = "32x32", processors: int = 4, so
     given: dict[str, object] = {
         "key": f"{problem} {solver}",
         "problem_key": problem,
+        "network_key": f"network {network}",
         "network": network,
         "platform": "array32",
         "array": array,
@@ -36,6 +37,7 @@ def outcome(network: str = "vgg9", array: str = "32x32", processors: int = 4, so
         "solver": solver,
         "seed": 0,
         "status": "feasible",
+        "objectives": 1,
         "objective": "period",
         "value": LENGTH,
         "bound": BOUND,
@@ -55,8 +57,11 @@ def outcome(network: str = "vgg9", array: str = "32x32", processors: int = 4, so
     return Outcome(**(given | changes))  # pyright: ignore[reportArgumentType]
 
 
-def grid(speedup: Callable[[Outcome], float] = lambda _: 1.0, overhead: Callable[[Outcome], float] = lambda _: 0.0, bound: int = BOUND) -> tuple[Measure, ...]:
+def grid(
+    speedup: Callable[[Outcome], float] = lambda _: 1.0, overhead: Callable[[Outcome], float] = lambda _: 0.0, bound: int = BOUND, layers: int = 16
+) -> tuple[Measure, ...]:
     """All rows of the full grid: ``speedup`` of every solver but the baseline, ``overhead`` as a share of ten times the baseline's traffic."""
+    delays = tuple((f"fc{layer}", 1 + (layer == 1)) for layer in range(1, layers + 1))
     rows: list[Outcome] = []
     for network, array, processors, solver in product(NETWORKS, ARRAYS, PROCESSORS, SOLVERS):
         row = outcome(network, array, processors, solver, bound=bound)
@@ -73,7 +78,7 @@ def grid(speedup: Callable[[Outcome], float] = lambda _: 1.0, overhead: Callable
                 traffic_bytes=round(TRAFFIC * (1 + 10 * more)),
             )
         rows.append(row)
-    details = {row.key: Detail(delays=(("fc1", 2), ("fc2", 1)), crossing=(("errors", row.traffic_bytes or 0),), buffer_bytes=BUFFERS) for row in rows}
+    details = {row.key: Detail(delays=delays, crossing=(("errors", row.traffic_bytes or 0),), buffer_bytes=BUFFERS) for row in rows}
     return measures(rows, details)
 
 

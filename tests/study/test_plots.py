@@ -79,6 +79,16 @@ def test_a_figure_has_a_panel_for_each_facet_one_legend_and_the_notes():
     assert (layout["xaxis"]["type"], layout["xaxis"]["ticktext"]) == ("log", ["2", "4", "16"])
 
 
+def test_a_solver_of_the_study_has_one_colour_whatever_else_is_drawn():
+    def colours(*solvers: str) -> dict[str, str]:
+        rows = [row(name, solver=name, problem_key="p") for name in solvers]
+        return {trace.name: trace.marker.color for trace in plot(rows).data}  # pyright: ignore[reportAttributeAccessIssue]
+
+    few, many = colours("auto", "mine"), colours("spikepipe", "stages", "auto", "layerpipe")
+    assert few["auto"] == many["auto"]
+    assert len({*few.values(), *many.values()}) == 5
+
+
 def test_words_on_the_axis_keep_the_order_of_the_rows():
     rows = [row(str(i), array=array, length_cycles=10, bound=1, value=10) for i, array in enumerate(("8x8", "16x16", "128x128"))]
     drawn = chart(rows, x="array")
@@ -101,12 +111,18 @@ def test_the_table_has_medians_and_marks_what_is_missing():
         ({"x": "nosuch"}, "rows have no 'nosuch'; choose from network"),
         ({"colour": "pes"}, "rows have no 'pes'"),
         ({"facet": "speedup"}, "rows have no 'speedup'"),
-        ({"y": "speedup", "baseline": "nosuch"}, "there is nothing to draw: 12 of 12 rows lack speedup"),
+        ({"y": "speedup", "baseline": "nosuch"}, "no row is of the solver 'nosuch'; the baseline must be one of stages, fast"),
+        ({"x": "speedup", "y": "gap", "baseline": "nosuch"}, "no row is of the solver 'nosuch'"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(options: dict[str, str], says: str):
     with pytest.raises(InputError, match=says):
         plot(outcomes(), **options)
+
+
+def test_networks_that_share_a_name_are_told():
+    rows = outcomes()
+    assert chart([*rows, row("other", network="n", network_key="changed")]).notes[-1] == "2 different networks are called n; name a sweep to see one of them"
 
 
 def test_too_many_panels_are_refused():

@@ -65,10 +65,17 @@ def test_panels_draw_every_solver_and_what_no_schedule_exceeds() -> None:
     first = {trace.name: trace for trace in figure.data[:6]}
     assert list(first["auto"].x) == ["1", "2", "4", "8", "16"]
     assert list(first["auto"].y) == [1, 2, 4, 8, 16]
-    assert set(first["proven bound"].y) == {3.0}
+    assert set(first["proven bound (unroll = 1)"].y) == {3.0}
     assert sum(trace.showlegend for trace in figure.data) == 6
     titles = [text for note in figure.layout.annotations if (text := note.text)]
-    assert (len(titles), titles[0]) == (12, "nmnist_mlp, 16x16")
+    assert (len(titles), titles[0]) == (12, "nmnist_mlp<br>16x16")
+    assert {axis.matches for axis in figure.select_yaxes(row=2)} == {None, "y4"}  # columns compare
+
+
+def test_shares_are_drawn_in_percent() -> None:
+    figure: Any = panels(FULL.rows, "title", lambda row: row.overhead_moved, ticks=".1%")
+    assert {axis.tickformat for axis in figure.select_yaxes()} == {".1%"}
+    assert figure.data[0].hovertemplate == "stages: %{y:.2%} on %{x}<extra></extra>"
 
 
 def test_the_accuracy_of_every_schedule_is_drawn_with_its_interval() -> None:
@@ -77,6 +84,38 @@ def test_the_accuracy_of_every_schedule_is_drawn_with_its_interval() -> None:
     assert len(spikepipe.y) == len(auto.y) == 16
     assert list(spikepipe.error_y.arrayminus) == list(spikepipe.error_y.array)  # around the mean
     assert spikepipe.y[0] - spikepipe.error_y.arrayminus[0] == -0.4
+    assert figure.layout.meta["narrowest"] == 640  # 32 names that stand upright
+
+
+def test_training_says_what_rows_share_and_what_was_not_tuned() -> None:
+    shown = text_of(report(FULL))
+    assert "The 32 schedules have 3 different delays on 3 substitutes." in shown
+    assert "each interval stands alone" in shown
+    assert "The rate is not tuned" in shown
+    assert "are better in all" not in shown
+    better = text_of(report(replace(FULL, trained=trained(lambda name: 0.1 if name == "vgg9" else -0.4))))
+    assert "On digits_vgg the runs with delays are better in all 8 rows: the shared runs without them, 97.50 % on average" in better
+    assert "On digits_mlp the runs" not in better
+
+
+def test_a_difference_of_almost_nothing_has_no_minus() -> None:
+    assert "-0.00" not in text_of(report(replace(FULL, trained=trained(lambda _: -0.002, lambda _: -0.001))))
+
+
+def test_what_matters_most_comes_first_and_the_baseline_adds_nothing_to_itself() -> None:
+    def solvers(heading: str) -> list[str]:
+        part = report(FULL).partition(f"<h2>{heading}</h2>")[2].partition("</table>")[0]
+        return list(dict.fromkeys(re.findall(r"<tr><td[^>]*>([^<]*)</td>", part)))
+
+    assert solvers("Speed-up over stages") == ["spikepipe", "auto", "layerpipe", "pipedream", "stages"]
+    assert solvers("Communication overhead") == ["spikepipe", "auto", "layerpipe", "pipedream"]
+    assert "1 processors" not in text_of(report(FULL))
+
+
+def test_a_problem_that_a_solver_cannot_take_is_said_in_few_words() -> None:
+    said = "solver 'layerpipe' cannot take this problem: too few processors"
+    refused = replace(FULL.rows[0], outcome=replace(FULL.rows[0].outcome, length_cycles=None, status="not supported", error=said))
+    assert "not supported: too few processors" in text_of(report(replace(FULL, rows=(refused, *FULL.rows[1:]))))
 
 
 def test_the_terminal_shows_means_and_claims_within_its_width() -> None:
@@ -88,6 +127,13 @@ def test_the_terminal_shows_means_and_claims_within_its_width() -> None:
     claims = claims_text(FULL, 80)
     assert max(map(len, claims.splitlines())) <= 80
     assert claims.count("verdict") == len(FULL.claims)
+    assert claims.count("measured  ") == len(FULL.claims)  # once, in front of its lines
+    assert "          of all bytes between the arrays and their buffers" in claims
+
+
+def test_a_claim_that_holds_in_part_has_a_look_of_its_own() -> None:
+    idle = replace(FULL, rows=grid(lambda row: row.processors, layers=1))
+    assert report(idle).count('<section class="part">') == [claim.verdict for claim in idle.claims].count("holds in part") > 0
 
 
 def test_the_command_asks_for_the_same_grid() -> None:
