@@ -81,6 +81,7 @@ class TrainingSetup:
             object.__setattr__(self, field, require_whole("training", field, getattr(self, field), 0))
         for field in ("spike_rate", "error_density"):
             require_share("training", field, getattr(self, field))
+            object.__setattr__(self, field, float(getattr(self, field)))
         if self.bptt_steps is not None:
             object.__setattr__(self, "bptt_steps", require_whole("training", "bptt_steps", self.bptt_steps, 1))
         for field, allowed in (("loss", Loss), ("dgrad", InputGradient), ("membrane", Membrane)):

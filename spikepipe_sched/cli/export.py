@@ -22,7 +22,8 @@ def export(file: Path, /, *, format: Literal["chrome", "html", "torch-pipelining
         chrome: a trace (JSON) for Perfetto or chrome://tracing; html: a self-contained page with
         an interactive Gantt chart; torch-pipelining: the CSV that the runtime of
         torch.distributed.pipelining loads (format compute_only), a stage for every layer, window w of
-        micro-batch m as its micro-batch m * windows + w. What that runtime cannot run, or would run
+        micro-batch m as its micro-batch m * windows + w. That runtime takes the loss chunk by chunk,
+        so what it trains with is a sum over windows (the loss step). What it cannot run, or would run
         wrongly, is refused.
     output
         File to write; stdout if not given.

@@ -53,7 +53,7 @@ def run_torch(
     seed
         Of initial weights and random inputs.
     timeout
-        How long it may take beside the emulated time [seconds].
+        How long a run may take beside the emulated time, and the processes to start [seconds].
     trace
         File for a Chrome trace: the last run beside the prediction.
     output
@@ -67,6 +67,7 @@ def run_torch(
     for path in (trace, output):
         require_writable(path)
     require(0 < timeout <= 86400, f"--timeout must be above 0 and at most 86400 seconds, got {timeout:g}")
+    require(repeat >= 1, f"--repeat must be at least 1, got {repeat}")
     result = load_result(file)
     warn_if_wrong(file, result)
     require(result.schedule is not None, f"{file}: there is no schedule in it to execute ({result.status})")

@@ -7,13 +7,13 @@ from typing import Literal
 from spikepipe_sched.cli.options import JsonFlag
 
 
-def schema(kind: Literal["result", "validation", "staleness", "network", "platform"] = "result", /, *, json: JsonFlag = True) -> int:
-    """Print the JSON Schema of schedule, validation, network or platform files.
+def schema(kind: Literal["result", "validation", "staleness", "network", "platform", "sweep"] = "result", /, *, json: JsonFlag = True) -> int:
+    """Print the JSON Schema of schedule, validation, network, platform or sweep files.
 
     Parameters
     ----------
     kind
-        Schedule files (result), what validate writes (validation; with --sweep-delays: staleness), or the TOML files of networks or platforms.
+        Schedule files (result), what validate writes (validation; with --sweep-delays: staleness), or the TOML files of networks, platforms or sweeps.
     json
         The schema is JSON in any case; accepted so that the option works everywhere.
     """
@@ -32,6 +32,10 @@ def schema(kind: Literal["result", "validation", "staleness", "network", "platfo
         from spikepipe_sched.staleness_document import staleness_schema
 
         print(to_json(staleness_schema()))
+    elif kind == "sweep":
+        from spikepipe_sched.study.sweep_file import sweep_schema
+
+        print(to_json(sweep_schema()))
     else:
         from spikepipe_sched.importers.toml import file_schema
 

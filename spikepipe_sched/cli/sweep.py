@@ -36,20 +36,23 @@ def sweep(
     address: str | None = None,
     cell_timeout: float | None = None,
     again: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    afresh: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     list_cells: Annotated[bool, Parameter(name="--list", negative=(), show_default=False)] = False,
     json: JsonFlag = False,
 ) -> int:
     """Run solvers over networks, platforms, processors and windows; results go to a store.
 
     A cell is known by its content, and one that the store knows is not run again: the same command
-    goes on where it was interrupted, and runs what a longer file adds. Solvers have one thread each.
-    What fails is a row with its error; the exit code is then 1.
+    goes on where it was interrupted, and runs what a longer file adds. The versions of this package and
+    of the solver's belong to that content, their code does not: after a change of code without a new
+    version, run --afresh. Solvers have one thread each, and what they print goes to stderr. What fails
+    is a row with its error; the exit code is then 1.
 
     Parameters
     ----------
     file
         The sweep (.toml): lists of networks, platforms and solvers; arrays, processors, windows and
-        seeds as well, and what applies to all of them.
+        seeds as well, and what applies to all of them; ``schema sweep`` lists every field.
     store
         File of results (SQLite), made if there is none, on a local disk. Several sweeps may share it,
         at the same time too.
@@ -63,12 +66,15 @@ def sweep(
         Time after which a cell is stopped and counts as failed, whatever its solver's limit [seconds].
     again
         Run those cells again that failed.
+    afresh
+        Run all cells of the file, and replace the rows that the store has of them.
     list_cells
         List the cells, and whether the store knows them, and run nothing.
     json
         Print the rows as JSON and nothing else.
     """
     from spikepipe_sched.cli.sweep_progress import live_sweep
+    from spikepipe_sched.export.bars import plain
     from spikepipe_sched.study import Store, read_sweep, run_cells
 
     asked = read_sweep(file)
@@ -78,12 +84,14 @@ def sweep(
     require_writable(store)
     with Store(store, create=True) as kept:
         with live_sweep() as observer:
-            summary = run_cells(asked.cells, kept, name=asked.name, executor=chosen, again=again, observer=observer)
+            summary = run_cells(asked.cells, kept, name=asked.name, executor=chosen, again=again, afresh=afresh, observer=observer)
+        if summary.replaced:
+            print(f"note: the store had another sweep '{plain(asked.name)}' ({summary.replaced:,} cells); the name now stands for these", file=sys.stderr)
         if summary.interrupted:
             left = summary.total - summary.done
             print(f"interrupted: {left:,} of {summary.total:,} cells are left; the same command goes on with them", file=sys.stderr)
             return 130
-        rows = kept.outcomes(asked.name)
+        rows = kept.rows(asked.cells)  # the name may stand for others by now
     print(to_json(_plain(rows)) if json else "\n".join(_text(rows, summary)))
     return 1 if summary.failed else 0
 
@@ -109,7 +117,7 @@ def _list(cells: Sequence[Cell], path: Path, *, json: bool) -> int:
     rows: dict[str, Outcome] = {}
     if path.exists():
         with Store(path) as store:
-            rows = {row.key: row for row in store.outcomes()}
+            rows = {row.key: row for row in store.rows(cells)}
     listed = [rows.get(cell.key) or cell.without("to run", "") for cell in cells]
     shown = _shown(listed)
     if json:

@@ -82,7 +82,7 @@ def read_graph(path: Path) -> OnnxGraph:
         from google.protobuf.message import DecodeError
         from onnx import ModelProto
     except ImportError:
-        raise InputError(f"{path}: reading ONNX files needs the package onnx; run `pip install 'spikepipe-sched[onnx]'`") from None
+        raise InputError(f"{path}: reading ONNX files needs the package onnx; run `pip install -c constraints.txt '.[onnx]'` in the repository") from None
     try:
         size = path.stat().st_size
         require(size <= MAX_FILE_BYTES, f"{path}: {size} bytes; at most {MAX_FILE_BYTES} are read")

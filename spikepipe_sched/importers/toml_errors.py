@@ -155,7 +155,7 @@ def _range(rule: inspect.IntType | inspect.FloatType) -> str:
     least = f" above {rule.gt:g} and up" if rule.gt is not None else f" from {rule.ge:g}" if rule.ge is not None else " up"
     most = rule.le or 0
     power = int(most).bit_length() - 1
-    return f"{least} to {f'2^{power}' if power > 20 and most == 2**power else f'{most:g}'}"
+    return f"{least} to {f'2^{power}' if power > 20 and most == 2**power else f'{most:g}' if isinstance(rule, inspect.FloatType) else int(most)}"
 
 
 def _found(value: object) -> str:

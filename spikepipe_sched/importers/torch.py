@@ -74,7 +74,7 @@ def from_torch(module: torch.nn.Module, example_input: torch.Tensor | tuple[Any,
     try:
         from spikepipe_sched.importers.torch_record import record
     except ImportError:
-        raise InputError(f"module '{title}': reading modules needs PyTorch; run `pip install 'spikepipe-sched[validate]'`") from None
+        raise InputError(f"module '{title}': reading modules needs PyTorch; run `pip install -c constraints.txt '.[validate]'` in the repository") from None
     arguments = example_input if isinstance(example_input, tuple) else (example_input,)
     recording = record(module, arguments, title)
     folded = Folded(recording, title)

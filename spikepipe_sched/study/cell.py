@@ -163,6 +163,7 @@ class Cell:
         return Outcome(
             key=self.key,
             problem_key=self.problem_key,
+            network_key=_digest(self.network),
             network=self.network.name,
             platform=platform.name,
             array=f"{arrays[classes[0]].rows}x{arrays[classes[0]].cols}" if len(classes) == 1 else "+".join(classes),
@@ -193,6 +194,7 @@ class Cell:
         outcome = self.without(
             status,
             why,
+            objectives=len(result.objectives),
             objective=first.name,
             value=first.value,
             bound=first.bound,
@@ -242,6 +244,11 @@ def _digest(part: Network | Platform | TrainingSetup | CostModel | Limits) -> st
     content: dict[str, Any] = msgspec.to_builtins(part, enc_hook=_plain)
     if isinstance(part, Network | Platform):
         content |= {"summary": "", "source": ""}
+    if isinstance(part, Platform):
+        for array in content["classes"].values():
+            array["energy"] = array["energy"] and array["energy"] | {"source": ""}
+    if isinstance(part, Limits):  # of several for one layer, the smallest holds
+        content["layer_delay"] = sorted(dict(sorted(part.layer_delay, reverse=True)).items())
     found = _hashed(content)
     if len(_digests) >= _KEPT:
         _digests.clear()

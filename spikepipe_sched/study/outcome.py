@@ -18,6 +18,8 @@ class Outcome:
     ----------
     key, problem_key
         Of the cell (`Cell.key`), and of its problem alone: rows of one ``problem_key`` may be compared.
+    network_key
+        Of what the network is: others may have its name.
     network, platform
         Their names.
     array
@@ -30,6 +32,8 @@ class Outcome:
         A value of `spikepipe_sched.result.Status`, ``not supported`` or ``failed``.
     error
         Why there is no schedule, or why it is not kept; else empty.
+    objectives
+        How many there are.
     objective, value, bound, bound_source, gap
         The first objective; see `spikepipe_sched.result.ObjectiveValue`.
     length_cycles
@@ -55,6 +59,7 @@ class Outcome:
 
     key: str
     problem_key: str
+    network_key: str
     network: str
     platform: str
     array: str
@@ -71,6 +76,7 @@ class Outcome:
     seed: int
     status: str
     error: str = ""
+    objectives: int | None = None
     objective: str | None = None
     value: int | None = None
     bound: int | None = None

@@ -4,6 +4,8 @@ Each worker has a pipe of its own and holds one cell at a time, so that one whic
 of memory, by a crash in compiled code) costs that cell alone. The cell is tried once more when all
 others are done and nothing else takes memory; then it counts as failed. Workers live as long as the
 sweep: what a solver has imported or compiled, and the problem lowered last, serve the cells after it.
+Processes that a solver starts end with the worker (on POSIX: those of its process group), and what it
+prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, current_process, get_context, parent_process
 from typing import TYPE_CHECKING, Any, Final
 
 from spikepipe_sched.errors import SpikepipeError, require, require_whole
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 MAX_WORKERS: Final = 1024
 #: Processes in a row that end before they can take a cell.
 _FALSE_STARTS: Final = 3
+#: The longest wait for news in one go: operating systems know no timeout of weeks [seconds].
+_LONGEST_WAIT_S: Final = 3600.0
 _CONTEXT: Final = get_context("spawn")
 
 
@@ -70,17 +75,22 @@ class Pool:
         SpikepipeError
             If processes cannot be started.
         """
-        lost: list[tuple[Cell, str]] = []
+        lost: list[tuple[Cell, int | None]] = []
         yield from self._run(cells, lost)
         for cell, _ in lost:
-            again: list[tuple[Cell, str]] = []
+            again: list[tuple[Cell, int | None]] = []
             yield from self._run([cell], again)
-            for _, how in again:
-                yield cell.without(FAILED, f"its process {how}, twice, the second time while no other cell ran; perhaps for want of memory"), None
+            for _, code in again:
+                why = "; perhaps for want of memory" if code is not None and code < 0 and -code == signal.SIGKILL else ""
+                yield cell.without(FAILED, f"its process {_end(code)}, twice, the second time while no other cell ran{why}"), None
 
-    def _run(self, cells: Sequence[Cell], lost: list[tuple[Cell, str]]) -> Generator[Answer]:
-        """Run cells; those whose process ends are added to ``lost``, with how it ended."""
+    def _run(self, cells: Sequence[Cell], lost: list[tuple[Cell, int | None]]) -> Generator[Answer]:
+        """Run cells; those whose process ends are added to ``lost``, with its exit code.
+
+        After Ctrl-C, or if KeyboardInterrupt is thrown in, the answers that are there still come.
+        """
         waiting, workers, false_starts = _Queue(cells), list[_Worker](), 0
+        taken: list[Answer] = []
         try:
             while waiting.size or any(worker.cell is not None for worker in workers):
                 wanted = min(self.workers, waiting.size + sum(worker.cell is not None for worker in workers))
@@ -89,17 +99,20 @@ class Pool:
                     cell, message = worker.cell, worker.receive()
                     if message is None:  # the end of its pipe
                         workers.remove(worker)
-                        how = worker.end()
+                        code = worker.end()
                         if cell is not None:
-                            lost.append((cell, how))
+                            lost.append((cell, code))
                         false_starts += not worker.ready
                         if false_starts == _FALSE_STARTS:
-                            raise SpikepipeError(f"processes cannot be started: the last one {how}; a script that uses a pool needs if __name__ == '__main__':")
+                            raise SpikepipeError(
+                                f"processes cannot be started: the last one {_end(code)}; a script that uses a pool needs if __name__ == '__main__':"
+                            )
                         continue
                     worker.ready, false_starts = True, 0
+                    taken += [message] if cell is not None else []
                     worker.give(waiting.take(worker.problem_key))  # it works while the answer is written
-                    if cell is not None:
-                        yield message
+                    while taken:
+                        yield taken.pop()
                 for worker in [each for each in workers if each.since <= self._latest()]:
                     workers.remove(worker)
                     worker.stop()
@@ -108,6 +121,12 @@ class Pool:
                         worker.cell.without(FAILED, f"stopped after {self.cell_timeout_s:g} s, the time limit of a cell; its solver did not keep its own"),
                         None,
                     )
+        except KeyboardInterrupt:
+            yield from taken
+            for worker in self._heard(workers, 0):
+                if worker.cell is not None and (message := worker.receive()) is not None:
+                    yield message
+            raise
         finally:
             for worker in workers:
                 worker.stop()
@@ -116,10 +135,10 @@ class Pool:
         """Cells that began then or before are out of time."""
         return -math.inf if self.cell_timeout_s is None else time.monotonic() - self.cell_timeout_s
 
-    def _heard(self, workers: Sequence[_Worker]) -> list[_Worker]:
+    def _heard(self, workers: Sequence[_Worker], longest_s: float = _LONGEST_WAIT_S) -> list[_Worker]:
         """Those with news; waits until there are any, or a cell is out of time."""
-        first = min(worker.since for worker in workers) - self._latest()
-        ready = connection.wait([worker.pipe for worker in workers], None if math.isinf(first) else max(0.0, first))
+        first = min((worker.since for worker in workers), default=math.inf) - self._latest()
+        ready = connection.wait([worker.pipe for worker in workers], min(max(0.0, first), longest_s))
         return [worker for worker in workers if worker.pipe in ready]
 
 
@@ -175,37 +194,69 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
-    def end(self) -> str:
-        """Clear up behind a process whose pipe has ended, and say how it came to that."""
+    def end(self) -> int | None:
+        """Clear up behind a process whose pipe has ended; its exit code."""
         self.process.join(timeout=1)
         code = self.process.exitcode
         self.stop()
-        return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        return code
 
     def stop(self) -> None:
-        """It has nothing to lose."""
+        """It has nothing to lose, nor has what its solver has started."""
+        if self.ready and hasattr(os, "killpg") and self.process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # the one where nothing is left, the other on macOS
+                os.killpg(self.process.pid, signal.SIGKILL)  # no stranger's, even if it is gone: its guard keeps the group's number taken
         self.process.kill()
         self.process.join()
         self.process.close()
         self.pipe.close()
 
 
+def _end(code: int | None) -> str:
+    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+
+
 def _serve(pipe: Connection) -> None:
     """In a worker: answer one cell after the other until the pool, or its process, is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent(pipe)
+    current_process().daemon = False  # solvers may start processes, which end with this one
+    sys.stdout = sys.stderr  # that of the command is for what it found
+    with suppress(OSError):  # there may be no stderr
+        os.dup2(2, 1)
     with suppress(EOFError, OSError):
         pipe.send("ready")
         while True:
-            pipe.send(pipe.recv().run())
+            pipe.send(_answer(pipe.recv()))
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its workers, and they might search for hours."""
+def _answer(cell: Cell) -> Answer:
+    """What it answers; a solver that asks this process to end is not obeyed."""
+    try:
+        return cell.run()
+    except BaseException as error:  # noqa: BLE001
+        why = ": ".join(filter(None, (type(error).__name__, str(error))))
+        return cell.without(FAILED, f"crashed: {why}; solved alone it shows where"), None
+
+
+def _end_with_parent(pipe: Connection) -> None:
+    """A parent that was killed cannot stop its workers, and they might search for hours.
+
+    Where there are process groups, a process of its own keeps guard: no thread would run while compiled
+    code holds the interpreter's lock, and what a solver has started is to end as well.
+    """
     parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    assert parent is not None  # it was started by `_Worker`
+    if not hasattr(os, "fork"):  # on Windows
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        return
+    os.register_at_fork(after_in_child=pipe.close)  # that it ends is the news that this process has
+    os.setsid()
+    if os.fork() == 0:
+        try:
+            parent.join()
+        finally:
+            os.killpg(0, signal.SIGKILL)
 
 
 @contextmanager
@@ -214,8 +265,17 @@ def _no_interrupts() -> Generator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    ours = callable(handler) and threading.current_thread() is threading.main_thread()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
+    if ours:  # another thread of this process may take the signal
+        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)

@@ -69,6 +69,10 @@ class Ray:
                         running[task.remote(cell)] = cell
                     for ended in ray.wait(list(running), num_returns=1)[0]:
                         yield _answer(ray, ended, running.pop(ended))
+            except KeyboardInterrupt:  # what has ended still comes
+                for ended in ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else ():
+                    yield _answer(ray, ended, running.pop(ended))
+                raise
             finally:
                 for each in running:
                     ray.cancel(each, force=True)
@@ -98,7 +102,7 @@ def _connected(address: str | None) -> Generator[Any]:
     try:
         ray: Any = import_module("ray")
     except ImportError:
-        raise InputError("sweeps on a cluster need Ray: pip install 'spikepipe-sched[ray]'") from None
+        raise InputError("sweeps on a cluster need Ray: pip install -c constraints.txt '.[ray]' in the repository") from None
     if ray.is_initialized():
         yield ray
         return

@@ -75,12 +75,17 @@ def progress_line(study: Study) -> str:
 
 
 def claims_text(study: Study, width: int = 100) -> str:
-    """How far it is, and every claim with its verdict, in lines of at most ``width`` columns."""
+    """How far it is, every claim with its verdict, and the claims that have none, in lines of at most ``width`` columns."""
     blocks = ["\n".join(labelled([("study", progress_line(study))], indent=0, width=width))]
+    undecided = [claim for claim in study.claims if claim.verdict == "not enough cells"]
     for claim in study.claims:
+        if claim in undecided:
+            continue
         measured = zip(("measured", *[""] * len(claim.measured)), claim.measured, strict=False)
         rows = [("claim", f"{claim.statement} ({claim.source})"), *measured, ("verdict", f"{claim.verdict}: {claim.reason}")]
         blocks.append("\n".join(labelled([(label.ljust(len("measured")), plain(text)) for label, text in rows], indent=0, width=width)))
+    if undecided:
+        blocks.append("\n".join(labelled([("too few cells for", "; ".join(plain(claim.statement) for claim in undecided))], indent=0, width=width)))
     return "\n\n".join(blocks)
 
 

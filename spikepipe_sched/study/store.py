@@ -9,10 +9,11 @@ that reads SQLite can ask for them; schedules lie beside them, compressed (zlib)
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -34,6 +35,8 @@ APPLICATION_ID: Final = 0x73707363
 FORMAT: Final = 1
 #: How long to wait for another process that writes [seconds].
 PATIENCE_S: Final = 60.0
+#: How long SQLite waits for it in one go, during which it hears no Ctrl-C [seconds].
+_NAP_S: Final = 0.1
 
 _COLUMNS: Final = tuple(field.name for field in fields(Outcome))
 _TYPES: Final = {"str": "TEXT", "int": "INTEGER", "float": "REAL"}
@@ -59,7 +62,7 @@ class Store:
     path
         On a local disk: a write-ahead log needs memory that all its users share.
     create
-        Make the file if there is none.
+        Make the file if there is none; without it, a file in a folder that cannot be written is read.
 
     Raises
     ------
@@ -71,8 +74,9 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
         require(create or path.exists(), f"there is no store '{path}'; the command sweep makes one")
+        require(not path.is_dir(), f"'{path}' is a folder, not a store of sweeps")
         with self._told():
-            self._connection = sqlite3.connect(str(path.absolute()), timeout=PATIENCE_S, isolation_level=None)
+            self._connection = sqlite3.connect(_address(path, create=create), uri=True, timeout=_NAP_S, isolation_level=None)
             try:
                 self._open(create=create)
             except BaseException:
@@ -89,27 +93,48 @@ class Store:
         """Let go of the file."""
         self._connection.close()
 
-    def register(self, sweep: str, cells: Iterable[Cell]) -> None:
-        """Note which cells a sweep consists of, and in which order; an older sweep of that name is forgotten, its outcomes are not."""
+    def register(self, sweep: str, cells: Iterable[Cell]) -> int:
+        """Note which cells a sweep consists of, and in which order; an older sweep of that name is forgotten, its outcomes are not.
+
+        Returns
+        -------
+        int
+            The number of cells of that older sweep if some of them are not in this one; else 0.
+        """
         keys = dict.fromkeys(cell.key for cell in cells)
         with self._told(), self._transaction():
+            before = self._texts("SELECT key FROM cells WHERE sweep = ?", sweep)
             self._connection.execute("INSERT OR IGNORE INTO sweeps VALUES (?)", (sweep,))
             self._connection.execute("DELETE FROM cells WHERE sweep = ?", (sweep,))
             self._connection.executemany("INSERT INTO cells VALUES (?, ?, ?)", ((sweep, place, key) for place, key in enumerate(keys)))
+        return 0 if keys.keys() >= set(before) else len(before)
 
-    def add(self, outcome: Outcome, result: str | None) -> None:
+    def add(self, outcome: Outcome, result: str | None, *, replace: bool = False, patience_s: float | None = None) -> None:
         """Write an outcome and its result as JSON, if any; durable when it returns.
 
-        What is there already under the same key stays, unless it failed.
+        What is there already under the same key stays, unless it failed or ``replace`` is set.
+
+        Parameters
+        ----------
+        patience_s
+            How long to wait for another program that writes; `PATIENCE_S` if not given [seconds].
+
+        Raises
+        ------
+        SpikepipeError
+            If it waited for so long in vain, or the file cannot be written.
         """
         values = [getattr(outcome, name) for name in _COLUMNS]
         packed = None if result is None else zlib.compress(result.encode())
         changed = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
-        insert = f"INSERT INTO outcomes VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO UPDATE SET {changed} WHERE outcomes.status = '{FAILED}'"  # noqa: S608
-        with self._told(), self._transaction():
-            new = self._connection.execute(insert, values).rowcount
-            if new and packed is not None:
-                self._connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (outcome.key, packed))
+        insert = (
+            f"INSERT INTO outcomes VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO UPDATE SET {changed} WHERE ? OR outcomes.status = '{FAILED}'"  # noqa: S608
+        )
+        with self._told(), self._transaction(patience_s):
+            if self._connection.execute(insert, [*values, replace]).rowcount:
+                self._connection.execute("DELETE FROM results WHERE key = ?", (outcome.key,))
+                if packed is not None:
+                    self._connection.execute("INSERT INTO results VALUES (?, ?)", (outcome.key, packed))
 
     def known(self) -> set[str]:
         """Keys of all cells that have been answered: those of failed rows are not among them."""
@@ -148,8 +173,21 @@ class Store:
             self._require(sweep)
             query = f"SELECT {columns} FROM cells JOIN outcomes USING (key) WHERE cells.sweep = ? ORDER BY cells.place"  # noqa: S608
         with self._told():
-            rows = self._connection.execute(query, () if sweep is None else (sweep,)).fetchall()
+            rows = self._execute(query, () if sweep is None else (sweep,)).fetchall()
         return [self._outcome(row) for row in rows]
+
+    def rows(self, cells: Iterable[Cell]) -> list[Outcome]:
+        """The rows of these cells that are there, in their order.
+
+        Raises
+        ------
+        InputError
+            If a row is damaged.
+        """
+        query = f"SELECT {', '.join(_COLUMNS)} FROM outcomes WHERE key = ?"  # noqa: S608
+        with self._told():
+            found = [self._execute(query, (cell.key,)).fetchone() for cell in cells]
+        return [self._outcome(row) for row in found if row is not None]
 
     def result(self, key: str) -> Result | None:
         """The schedule of a cell; None if there is none.
@@ -162,7 +200,7 @@ class Store:
         from spikepipe_sched.schema import result_from_json
 
         with self._told():
-            row = self._connection.execute("SELECT json FROM results WHERE key = ?", (key,)).fetchone()
+            row = self._execute("SELECT json FROM results WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
         where = f"{self.path}: the schedule of cell {key[:12]}"
@@ -184,7 +222,7 @@ class Store:
 
     def _texts(self, query: str, *values: str) -> list[str]:
         with self._told():
-            found = [value for (value,) in self._connection.execute(query, values)]
+            found = [value for (value,) in self._execute(query, values)]
         require(all(isinstance(value, str) for value in found), f"{self.path}: it is damaged: a name or a key is no text")
         return found
 
@@ -210,40 +248,47 @@ class Store:
         version = self._number("user_version")
         require(version <= FORMAT, f"'{self.path}' was made by a newer version (its format is {version}, this one reads {FORMAT}); upgrade the package")
         # Others may add what they like, except what would run when a row is written.
-        schema = self._connection.execute("SELECT name, sql, type FROM sqlite_schema")
+        schema = self._execute("SELECT name, sql, type FROM sqlite_schema")
         ours = {name: sql for name, sql, kind in schema if kind == "trigger" or name in _TABLES}
         require(version == FORMAT and ours == _TABLES, f"'{self.path}' is damaged: its tables are not those of a store")
-        self._log_ahead()
+        if create:
+            self._log_ahead()
 
     def _log_ahead(self) -> None:
-        """Switch the write-ahead log on, which needs the file for a moment, and does not wait for it by itself."""
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                (mode,) = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
+        """Switch the write-ahead log on, which needs the file for a moment."""
+        (mode,) = self._execute("PRAGMA journal_mode = WAL").fetchone()
         require(mode == "wal", f"'{self.path}': its file system does not allow a write-ahead log; keep the store on a local disk")
 
     def _empty(self) -> bool:
-        return self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,) and self._number("application_id") == 0
+        return self._execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,) and self._number("application_id") == 0
 
     def _number(self, pragma: str) -> int:
-        (value,) = self._connection.execute(f"PRAGMA {pragma}").fetchone()
+        (value,) = self._execute(f"PRAGMA {pragma}").fetchone()
         return value
 
+    def _execute(self, statement: str, values: Sequence[str] = (), patience_s: float | None = None) -> sqlite3.Cursor:
+        """Execute what another process may keep waiting, and hear Ctrl-C meanwhile."""
+        patience_s = PATIENCE_S if patience_s is None else patience_s
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._connection.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() > end:
+                    raise SpikepipeError(f"{self.path}: another program has kept it locked for {patience_s:g} s; try again when that has ended") from None
+                time.sleep(_NAP_S)  # SQLite does not always wait by itself
+
     @contextmanager
-    def _transaction(self) -> Generator[None]:
+    def _transaction(self, patience_s: float | None = None) -> Generator[None]:
         """All or nothing; waits at the beginning, and there only, for another process that writes."""
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._execute("BEGIN IMMEDIATE", patience_s=patience_s)
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # SQLite itself may have given up
+            if self._connection.in_transaction:  # or it has not begun, or SQLite itself has given up
                 self._connection.execute("ROLLBACK")
             raise
 
@@ -252,7 +297,19 @@ class Store:
         """What SQLite says, in one line."""
         try:
             yield
-        except (sqlite3.OperationalError, OverflowError) as error:
+        except (sqlite3.OperationalError, OverflowError, UnicodeEncodeError) as error:
             raise SpikepipeError(f"{self.path}: {error}") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise InputError(f"'{self.path}' is no store of sweeps, or damaged: {error}") from None
+
+
+def _address(path: Path, *, create: bool) -> str:
+    """The file as SQLite takes it (https://sqlite.org/uri.html).
+
+    Even to read, SQLite needs two more files beside one with a write-ahead log. Where it cannot make them,
+    nobody can write either, and it need not look for changes: unless there is a log already.
+    """
+    path = path.absolute()
+    log = path.with_name(f"{path.name}-wal")
+    still = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    return f"{path.as_uri()}?mode={'rwc' if create else 'ro&immutable=1' if still else 'rw'}"

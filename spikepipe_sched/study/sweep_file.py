@@ -36,7 +36,8 @@ anything runs; whether each network can be lowered so, the sweep finds out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import warnings
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -171,6 +172,11 @@ class SweepFile(_Table):
     splits: list[SplitTable] = []
 
 
+def sweep_schema() -> dict[str, Any]:
+    """JSON Schema of sweep files, as TOML is read."""
+    return msgspec.json.schema(SweepFile)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """A name, and cells in the order of the file: solvers of one problem stand together."""
@@ -189,18 +195,26 @@ def read_sweep(path: Path) -> Sweep:
     InputError
         With the file and the JSON path of what is wrong: an unknown field, network, platform, solver,
         preset, objective or layer, a value out of range, or too many cells.
+
+    Warns
+    -----
+    UserWarning
+        If networks, or platforms, have the same name and are not the same: rows do not tell them apart.
     """
     spec = converted(path, read_toml(path), SweepFile)
+    name = spec.name or _stem(path)
     require(spec.time_limit_s is None or spec.deterministic_limit is None, f"{path}: give either time_limit_s or deterministic_limit, not both")
     with _at(path, "$"):
         shared = _shared(spec)
-    networks = list(_each(path, "networks", spec.networks, lambda name: load_network(_beside(path, name), time_steps=spec.time_steps)))
-    platforms = list(_platforms(path, spec))
     solvers = list(dict.fromkeys(name for names in _each(path, "solvers", spec.solvers, lambda name: _solvers(name, spec.mode)) for name in names))
-    _require_layers(path, spec, networks)
     seeds = spec.seeds or [0]
-    count = prod(map(len, (networks, platforms, spec.windows or [0], solvers, seeds)))
+    lists = (spec.networks, spec.platforms, spec.arrays or [0], spec.processors or [0], spec.windows or [0], solvers, seeds)
+    count = prod(map(len, lists))
     require(count <= MAX_CELLS, f"{path}: it has {count:,} cells, more than {MAX_CELLS:,}; make several sweeps of it")
+    networks = list(_each(path, "networks", spec.networks, lambda name: load_network(_beside(path, name), time_steps=spec.time_steps)))
+    _tell_namesakes(path, "networks", networks)
+    platforms = list(_platforms(path, spec))
+    _require_layers(path, spec, networks)
     cells: dict[str, Cell] = {}
     for network in networks:
         windows = [default_windows(network)] if spec.windows is None else spec.windows
@@ -210,13 +224,15 @@ def read_sweep(path: Path) -> Sweep:
             with _at(path, "$"):
                 cell = Cell(network=network, platform=platform, setup=setup, solver=solver, seed=seed, **shared)
             cells[cell.key] = cell
-    return Sweep(name=spec.name or path.stem, cells=tuple(cells.values()))
+    return Sweep(name=name, cells=tuple(cells.values()))
 
 
 def _shared(spec: SweepFile) -> dict[str, Any]:
     """What all cells have in common."""
     finite = spec.mode == "finite"
     require(finite or spec.micro_batches is None, 'micro_batches belong to mode = "finite"')
+    require(finite or spec.limits.makespan_cycles is None, 'limits.makespan_cycles belongs to mode = "finite"; limit period_cycles or span_cycles')
+    require(not finite or spec.limits.period_cycles is None, 'limits.period_cycles belongs to mode = "periodic"; limit makespan_cycles')
     shared: dict[str, Any] = {
         "cost": CostModel(**spec.costing.given()),
         "splits": tuple(Split(**split.given()) for split in spec.splits),
@@ -234,7 +250,9 @@ def _shared(spec: SweepFile) -> dict[str, Any]:
 def _platforms(path: Path, spec: SweepFile) -> Generator[Platform]:
     """Every platform with every kind of array and number of processors."""
     sizes = [None] if spec.arrays is None else list(_each(path, "arrays", spec.arrays, lambda text: array_size(text, "an array")))
-    for platform in list(_each(path, "platforms", spec.platforms, lambda name: load_platform(_beside(path, name)))):
+    platforms = list(_each(path, "platforms", spec.platforms, lambda name: load_platform(_beside(path, name))))
+    _tell_namesakes(path, "platforms", platforms)
+    for platform in platforms:
         for size, count in product(sizes, spec.processors or [None]):
             machine = platform if size is None else platform.with_array(*size)
             yield machine if count is None else machine.with_processors(count)
@@ -246,12 +264,34 @@ def _solvers(name: str, mode: str) -> list[str]:
 
 
 def _require_layers(path: Path, spec: SweepFile, networks: list[Network]) -> None:
-    """Layers that limits and splits name are in every network."""
+    """Layers that limits and splits name are in every network, and a limit names each of them once."""
     named = [(f"$.limits.layer_delay[{i}].layer", limit.layer) for i, limit in enumerate(spec.limits.layer_delay)]
     named += [(f"$.splits[{i}].layer", split.layer) for i, split in enumerate(spec.splits) if split.layer is not None]
     for (where, layer), network in product(named, networks):
         known = [other.name for other in network.layers]
         require(layer in known, f"{path}: {where}: network '{network.name}' has no layer '{printable(layer)}'")
+    limited = [limit.layer for limit in spec.limits.layer_delay]
+    twice = sorted({printable(layer) for layer in limited if limited.count(layer) > 1})
+    require(not twice, f"{path}: $.limits.layer_delay: layer {', '.join(twice)} is named more than once")
+
+
+def _tell_namesakes(path: Path, field: str, items: Sequence[Network] | Sequence[Platform]) -> None:
+    """Warn of those that only their content tells apart."""
+    first: dict[str, int] = {}
+    for i, item in enumerate(items):
+        before = first.setdefault(item.name, i)
+        if item != items[before]:
+            text = f"{path}: {field}[{before}] and {field}[{i}] are both called '{item.name}', and rows do not tell them apart; rename one of them"
+            warnings.warn(printable(text), stacklevel=3)
+
+
+def _stem(path: Path) -> str:
+    """The file's name without its suffix, if that may be the name of a sweep."""
+    try:
+        path.stem.encode()
+        return msgspec.convert(path.stem, Name)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        raise InputError(printable(f"{path}: $: a sweep cannot have the name of this file; state another: name = ...")) from None
 
 
 def _beside(path: Path, name: str) -> str | Path:

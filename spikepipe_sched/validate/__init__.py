@@ -106,7 +106,7 @@ def require_torch() -> None:
         If it is.
     """
     if find_spec("torch") is None:
-        raise InputError("training needs PyTorch, which is not installed: pip install 'spikepipe-sched[validate]'")
+        raise InputError("this needs PyTorch, which is not installed: pip install -c constraints.txt '.[validate]' in the repository")
 
 
 def __getattr__(name: str) -> Any:

@@ -47,7 +47,7 @@ def run_validation(
     """See `spikepipe_sched.validate`."""
     began = time.perf_counter()
     require_whole("validate", "workers", workers, 1)
-    require(checkpoints is not None or not resume, "validate: to resume, name the folder of the checkpoints")
+    require(checkpoints is not None or not resume, "validate: to resume, name the folder of the checkpoints, or the same --output as before")
     problem, delays = result.problem, delays_of(result, setup.policy)
     experiment = prepare(problem, delays, data=data, data_path=data_path, network=network, setup=setup, device=device, threads=threads)
     setup = experiment.setup

@@ -85,7 +85,7 @@ def sweep_delays(
     require(steps, "sweep: name a staleness of at least 1 to be tried")
     require(setup.seeds >= 2, f"sweep: an interval needs at least 2 seeds, got {setup.seeds}")
     require(not setup.tune, "sweep: all profiles are trained at one rate; tune it by a validation, then name it")
-    require(checkpoints is not None or not resume, "sweep: to resume, name the folder of the checkpoints")
+    require(checkpoints is not None or not resume, "sweep: to resume, name the folder of the checkpoints, or the same --output as before")
     experiment = prepare(
         result.problem, delays_of(result, setup.policy), data=data, data_path=data_path, network=network, setup=setup, device=device, threads=threads
     )

@@ -67,6 +67,44 @@ def test_a_sweep_is_run_once_and_shown_as_a_table(run, file, tmp_path):
     assert again.out.splitlines()[4] == "sizes: 2 cells, 0 run now, 2 known before"
 
 
+def test_what_the_name_stands_for_by_now_is_not_what_is_shown(run, file, tmp_path, monkeypatch):
+    path, store = file('solvers = ["stages", "modulo"]'), tmp_path / "store.db"
+    assert run("sweep", path, "--store", store, "--workers", 1).err == ""
+    file('solvers = ["modulo", "list:heft"]')
+    found = run("sweep", path, "--store", store, "--workers", 1)
+    assert found.err == "note: the store had another sweep 'sizes' (2 cells); the name now stands for these\n"
+    assert run("sweep", path, "--store", store, "--json").err == ""
+    known = Store.known
+
+    def disturbed(store: Store) -> set[str]:
+        store.register("sizes", [])  # another sweep of that name has begun
+        return known(store)
+
+    monkeypatch.setattr(Store, "known", disturbed)
+    assert [each["solver"] for each in json.loads(run("sweep", path, "--store", store, "--json").out)] == ["modulo", "list:heft"]
+
+
+def test_afresh_answers_anew_what_the_store_knows(run, file, tmp_path):
+    path, store = file('solvers = ["stages"]'), tmp_path / "store.db"
+    key = json.loads(run("sweep", path, "--store", store, "--list", "--json").out)[0]["key"]
+    with Store(store, create=True) as opened:
+        opened.add(row(key, value=1), None)  # of older code
+    assert json.loads(run("sweep", path, "--store", store, "--json").out)[0]["value"] == 1
+    assert json.loads(run("sweep", path, "--store", store, "--json", "--afresh", "--workers", 1).out)[0]["value"] == 624
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams by the shell")
+@pytest.mark.parametrize(("closed", "out"), [(">&-", 0), ("2>&-", 1), (">&- 2>&-", 0), ("0>&- >&- 2>&-", 0)])
+def test_streams_that_are_closed_are_no_error(file, tmp_path, closed, out):
+    path, store = file('solvers = ["stages"]'), tmp_path / "store.db"
+    command = f"exec {sys.executable} -m spikepipe_sched sweep {path} --store {store} --workers 1 --json {closed}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(json.loads(ended.stdout or "[]")) == out
+    with Store(store) as opened:
+        assert len(opened.outcomes()) == 1
+
+
 def test_failures_are_rows_and_the_exit_code_is_1(run, file, tmp_path):
     path, store = file('solvers = ["stages"]').with_name("more.toml"), tmp_path / "store.db"
     path.write_text(PLAIN.replace("[2]\ndet", "[2, 9]\ndet") + 'solvers = ["stages"]')
@@ -126,7 +164,7 @@ def test_without_ray_the_extra_is_named(run, file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
     found = run("sweep", file('solvers = ["stages"]'), "--store", tmp_path / "s.db", "--executor", "ray")
     assert found.code == 2
-    assert "pip install 'spikepipe-sched[ray]'" in found.err
+    assert "pip install -c constraints.txt '.[ray]' in the repository" in found.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ def row(key: str, **changed: Any) -> Outcome:
     plain = Outcome(
         key=key,
         problem_key=f"problem of {key}",
+        network_key="network",
         network="net",
         platform="machine",
         array="8x8",
@@ -32,6 +37,7 @@ def row(key: str, **changed: Any) -> Outcome:
         solver="fake",
         seed=0,
         status="feasible",
+        objectives=2,
         objective="period",
         value=12,
         bound=10,
@@ -56,7 +62,9 @@ class FakeCell:
     """Has what executors and stores use of a cell.
 
     ``deed``: ``answer``; ``die`` (by SIGKILL), or ``die once`` and answer from then on; ``leave`` with
-    exit code 3; ``hang``. Every attempt leaves a file of the process in ``folder``.
+    exit code 3; ``hang``, or ``hold`` the interpreter's lock as compiled code may; ``employ`` a process
+    and hang, or ``fork`` one and die; ``share`` work with a process; ``speak`` on stdout; raise
+    KeyboardInterrupt (``interrupt``). Every attempt leaves a file of the process in ``folder``.
     """
 
     key: str
@@ -71,10 +79,29 @@ class FakeCell:
             (self.folder / f"{self.key}.{time.monotonic_ns()}").write_text(str(os.getpid()))
         if self.deed == "die" or (self.deed == "die once" and first):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.deed == "fork" and self.folder is not None:
+            import fcntl
+
+            lock = (self.folder / "lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)  # waits for what an earlier attempt has left
+            os.kill(os.getpid(), signal.SIGKILL) if os.fork() else time.sleep(600)
         if self.deed == "leave":
             os._exit(3)
-        if self.deed == "hang":
+        if self.deed == "employ":
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        if self.deed in ("hang", "employ"):
             time.sleep(3600)
+        if self.deed == "hold":
+            ctypes.PyDLL(None).sleep(600)
+        if self.deed == "share":
+            employed = get_context("spawn").Process(target=os.getpid)
+            employed.start()
+            employed.join()
+        if self.deed == "speak":
+            print("of Python")
+            os.write(1, b"of compiled code\n")
+        if self.deed == "interrupt":
+            raise KeyboardInterrupt
         return row(self.key), f"result of {self.key}"
 
     def without(self, status: str, error: object, **figures: Any) -> Outcome:

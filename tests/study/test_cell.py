@@ -38,7 +38,7 @@ MACHINE = load_platform("array32").with_processors(2)
 CELL = Cell(network=TINY, platform=MACHINE, setup=TrainingSetup(windows=2), solver="stages", deterministic_limit=0.3)
 BUDGET = ("solver", "time_limit_s", "deterministic_limit", "seed")
 #: Texts about a network or a platform, which nothing depends on.
-SILENT = {(Network, "summary"), (Network, "source"), (Platform, "summary"), (Platform, "source")}
+SILENT = {(Network, "summary"), (Network, "source"), (Platform, "summary"), (Platform, "source"), (Energy, "source")}
 
 #: Another value for every field of every part; what is not here has one by its type.
 OTHERS: dict[tuple[type, str], Any] = {
@@ -123,12 +123,16 @@ def holders() -> list[tuple[Any, Any]]:
         object.__setattr__(network, "layers", (layer, *layers))
         return replace(CELL, network=network)
 
+    def with_energy(energy: Energy) -> Cell:
+        return replace(CELL, platform=replace(MACHINE, classes=dict.fromkeys(MACHINE.classes, replace(array, energy=energy))))
+
     split = Split(kind="W", axis="k", parts=2)
     return [
         (TINY, lambda network: replace(CELL, network=network)),
         (TINY.layers[0], with_layer),
         (MACHINE, lambda platform: replace(CELL, platform=platform)),
         (array, lambda array: replace(CELL, platform=replace(MACHINE, classes=dict.fromkeys(MACHINE.classes, array)))),
+        (OTHERS[SystolicArray, "energy"], with_energy),
         (MACHINE.interconnect, lambda links: replace(CELL, platform=replace(MACHINE, interconnect=links))),
         (CELL.setup, lambda setup: replace(CELL, setup=setup)),
         (CELL.cost, lambda cost: replace(CELL, cost=cost)),
@@ -192,6 +196,10 @@ def test_what_makes_no_difference_is_not_in_the_key():
     assert replace(timed, time_limit_s=10).key == replace(timed, time_limit_s=10.0).key
     assert replace(CELL, objective=("period", "delay", "traffic", "memory")).key == CELL.key  # that is the default
     assert pickle.loads(pickle.dumps(CELL)).key == CELL.key
+    assert replace(CELL, setup=TrainingSetup(windows=2, spike_rate=1)).key == replace(CELL, setup=TrainingSetup(windows=2, spike_rate=1.0)).key
+    limited = replace(CELL, limits=Limits(layer_delay=(("fc1", 2), ("fc2", 3))))
+    for same in ((("fc2", 3), ("fc1", 2)), (("fc1", 2), ("fc2", 3), ("fc1", 2)), (("fc1", 5), ("fc2", 3), ("fc1", 2))):
+        assert replace(CELL, limits=Limits(layer_delay=same)).key == limited.key
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,10 @@ def test_a_row_says_what_the_result_says(changed):
     figures, first = result.metrics, result.objectives[0]
     assert figures is not None
     assert (row.key, row.problem_key, row.error) == (cell.key, cell.problem_key, "")
+    assert row.network_key == replace(cell, seed=1, weights="latest").without("failed", "").network_key
+    assert row.network_key != replace(cell, network=replace(TINY, time_steps=TINY.time_steps + 1)).without("failed", "").network_key
     assert (row.network, row.platform, row.array, row.processors, row.pes) == ("tiny", "array32", "32x32", 2, 2 * 32 * 32)
+    assert row.objectives == len(result.objectives)
     assert (row.status, row.objective, row.value, row.bound, row.gap) == (str(result.status), first.name, first.value, first.bound, first.gap)
     assert (row.length_cycles, row.traffic_bytes, row.memory_bytes) == (figures.length_cycles, figures.traffic_bytes, figures.memory_bytes)
     assert row.cycles_per_sample == figures.length_cycles / (16 * cell.unroll * cell.micro_batches)

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,16 +33,19 @@ from pathlib import Path
 from spikepipe_sched.study.pool import Pool
 from tests.study.fakes import FakeCell
 
-list(Pool(workers=1).outcomes([FakeCell(key="a", deed="hang", folder=Path(sys.argv[1]))]))
+for row, _ in Pool(workers=1).outcomes([FakeCell(key="a", deed=sys.argv[2], folder=Path(sys.argv[1]))]):
+    print(row.status)
 """
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
 class Here:
-    """Runs cells in this process; after ``stop_after`` of them comes Ctrl-C."""
+    """Runs cells in this process; after ``stop_after`` of them comes Ctrl-C, and then those that are ``late``."""
 
     stop_after: int = 10**9
     failing: frozenset[str] = frozenset()
+    late: Sequence[str] = ()
     asked: list[str] = field(default_factory=list)
     closed: bool = False
 
@@ -51,6 +56,10 @@ class Here:
                     raise KeyboardInterrupt
                 self.asked.append(cell.key)
                 yield row(cell.key, status="failed" if cell.key in self.failing else "feasible"), None
+        except KeyboardInterrupt:
+            for key in self.late:
+                yield row(key), None
+            raise
         finally:
             self.closed = True
 
@@ -110,20 +119,77 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(store):
     assert executor.asked == ["a", "b", "c", "d"]
 
 
+def test_all_are_run_afresh_if_asked_and_their_rows_replaced(store):
+    store.add(row("a", seed=7), None)
+    executor = Here(failing=frozenset("b"))
+    asked = SweepSummary(name="s", total=2, known=0, done=2, failed=1)
+    assert run_cells(cells("ab"), store, name="s", executor=executor, afresh=True) == asked
+    executor.failing = frozenset("a")
+    assert run_cells(cells("ab"), store, name="s", executor=executor, afresh=True) == asked
+    assert executor.asked == ["a", "b", "a", "b"]
+    assert [(each.seed, each.failed) for each in store.outcomes("s")] == [(0, True), (0, False)]
+
+
+def test_a_name_that_stood_for_other_cells_is_told_but_not_one_that_grew(store):
+    assert [run_cells(cells(keys), store, name="s", executor=Here()).replaced for keys in ("ab", "ab", "abc", "xab", "x")] == [0, 0, 0, 3, 3]
+
+
 def test_ctrl_c_while_a_row_is_written_keeps_it(store, monkeypatch):
     add, calls = store.add, []
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        add(*arguments)
+        add(*arguments, **options)
 
     monkeypatch.setattr(store, "add", interrupted)
     executor = Here()
     assert run_cells(cells("abc"), store, name="s", executor=executor).interrupted
     assert store.known() == {"a", "b"}
     assert executor.closed
+
+
+@pytest.mark.parametrize("where", ["executor", "observer"])
+def test_ctrl_c_keeps_what_has_ended_and_was_not_asked_for(store, where):
+    def observer(progress: SweepProgress) -> None:
+        if progress.done == 1 and where == "observer":
+            raise KeyboardInterrupt
+
+    executor = Here(late="bc", stop_after=1 if where == "executor" else 9)
+    summary = run_cells(cells("abcd"), store, name="s", executor=executor, observer=observer)
+    assert (summary.done, summary.interrupted, executor.closed) == (3, True, True)
+    assert store.known() == {"a", "b", "c"}
+
+
+def test_ctrl_c_while_the_next_cell_is_given_keeps_the_answer(store, monkeypatch):
+    class Stopped(module._Worker):
+        def give(self, cell: Any) -> None:
+            if self.problem_key:
+                raise KeyboardInterrupt
+            super().give(cell)
+
+    monkeypatch.setattr(module, "_Worker", Stopped)
+    assert run_cells(cells("ab"), store, name="s", executor=Pool(workers=1)).interrupted
+    assert store.known() == {"a"}
+
+
+def test_ctrl_c_takes_the_answers_that_processes_have_sent(store, monkeypatch):
+    made: list[Any] = []
+
+    class Known(module._Worker):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    def observer(progress: SweepProgress) -> None:
+        if progress.done == 1:
+            assert all(worker.pipe.poll(60) for worker in made if worker.cell is not None)  # the second cell is done, too
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_Worker", Known)
+    summary = run_cells(cells("abc"), store, name="s", executor=Pool(workers=1), observer=observer)
+    assert (summary.interrupted, store.known()) == (True, {"a", "b"})
 
 
 def test_ctrl_c_in_an_observer_stops_the_sweep(store):
@@ -176,12 +242,16 @@ def test_a_process_that_dies_costs_its_own_cell_alone(store, tmp_path):
     errors = {row.key: row.error for row in store.outcomes("s") if row.failed}
     assert errors == {
         "b": f"its process was killed by signal {signal.SIGKILL}, twice, the second time while no other cell ran; perhaps for want of memory",
-        "d": "its process ended with exit code 3, twice, the second time while no other cell ran; perhaps for want of memory",
+        "d": "its process ended with exit code 3, twice, the second time while no other cell ran",
     }
     attempts = {key: sorted(tmp_path.glob(f"{key}.*"), key=lambda file: int(file.suffix[1:])) for key in deeds}
     assert {key: len(files) for key, files in attempts.items()} == {"a": 1, "b": 2, "c": 2, "d": 2, "e": 1, "f": 1}
     second = min(int(attempts[key][1].suffix[1:]) for key in "bcd")
     assert all(int(files[0].suffix[1:]) < second for files in attempts.values())  # second attempts come when all first ones are over
+
+
+def test_a_time_limit_of_weeks_is_one():
+    assert len(list(Pool(workers=1, cell_timeout_s=1e300).outcomes(cells("a")))) == 1
 
 
 def test_a_cell_that_hangs_is_stopped_and_the_others_go_on(store):
@@ -201,22 +271,67 @@ def test_a_pool_that_is_closed_stops_its_processes(tmp_path):
         os.kill(process, 0)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")
-def test_processes_end_with_a_driver_that_is_killed(tmp_path):
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+@pytest.fixture
+def drive(tmp_path):
+    """Start a driver of one cell, whose processes have its stderr as their own; nothing is left of them after the test."""
+    drivers: list[subprocess.Popen[bytes]] = []
+
+    def of(deed: str) -> subprocess.Popen[bytes]:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        command = [sys.executable, "-c", DRIVER, str(tmp_path), deed]
+        drivers.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return drivers[-1]
+
+    yield of
+    for driver in drivers:
+        driver.kill()
+        driver.communicate()
+    for file in tmp_path.glob("a.*"):
+        with suppress(ProcessLookupError):
+            os.killpg(int(file.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+@pytest.mark.parametrize("deed", ["hang", "hold", "employ"])
+def test_processes_end_with_a_driver_that_is_killed(drive, tmp_path, deed):
+    driver = drive(deed)
     while not list(tmp_path.iterdir()):  # until its cell is at work
         assert driver.poll() is None
         time.sleep(0.02)
+    time.sleep(0.5)
     driver.kill()
-    assert driver.communicate(timeout=60) == (b"", None)  # its output ends when the last process that has it does
+    assert driver.communicate(timeout=60) == (b"", b"")  # its stderr ends when the last process that has it does
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+def test_what_a_solver_has_started_ends_with_the_process_it_worked_in(tmp_path):
+    some: list[Any] = [FakeCell(key="a", deed="fork", folder=tmp_path)]
+    ((row, _),) = Pool(workers=1, cell_timeout_s=60).outcomes(some)
+    assert row.error.startswith(f"its process was killed by signal {signal.SIGKILL}, twice")  # heard although its child lived, and not by a time limit
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+def test_what_a_solver_prints_is_not_in_the_output(drive):
+    out, err = drive("speak").communicate(timeout=60)
+    assert (out.split(), sorted(err.splitlines())) == ([b"feasible"], [b"of Python", b"of compiled code"])
+
+
+def test_solvers_may_start_processes_and_cannot_stop_theirs():
+    some: list[Any] = [FakeCell(key="a", deed="share"), FakeCell(key="b", deed="interrupt"), FakeCell(key="c")]
+    found = {row.key: row.error for row, _ in Pool(workers=1).outcomes(some)}
+    assert found == {"a": "", "b": "crashed: KeyboardInterrupt; solved alone it shows where", "c": ""}
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be put off")
 def test_ctrl_c_while_a_process_is_started_is_put_off_here_and_not_heard_there():
-    code, alive = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')", b""
+    code, alive, over = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')", b"", threading.Event()
+    other = threading.Thread(target=over.wait, daemon=True)
+    other.start()  # it may take the signal
     with pytest.raises(KeyboardInterrupt), module._no_interrupts():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         alive = subprocess.run([sys.executable, "-c", code], capture_output=True).stdout
+    over.set()
+    other.join()
     assert alive == b"alive\n"
 
 

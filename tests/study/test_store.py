@@ -110,6 +110,23 @@ def test_an_answer_stays_and_a_failure_is_replaced(store):
     assert store.result("a") is not None
 
 
+def test_an_answer_is_replaced_if_asked_and_its_result_with_it(store):
+    store.add(row("a", seed=1), pipelined_result().to_json())
+    store.add(row("a", status="failed", seed=2), None, replace=True)
+    assert [each.seed for each in store.outcomes()] == [2]
+    assert store.result("a") is None
+
+
+def test_rows_are_found_by_their_cells_whatever_sweeps_there_are(store):
+    for key in "abc":
+        store.add(row(key), None)
+    assert [each.key for each in store.rows([FakeCell(key=key) for key in "cxa"])] == ["c", "a"]
+
+
+def test_registering_tells_of_cells_that_the_name_stood_for(store):
+    assert [store.register("s", [FakeCell(key=key) for key in keys]) for keys in ("", "ab", "ba", "cab", "bc", "d")] == [0, 0, 0, 0, 3, 2]
+
+
 def test_a_sweep_has_the_order_of_its_cells_and_only_its_own(store):
     store.register("one", [FakeCell(key=key) for key in "cabc"])
     store.register("two", [FakeCell(key=key) for key in "bd"])
@@ -179,6 +196,11 @@ def test_a_writer_that_is_killed_loses_nothing_it_has_finished(tmp_path, after):
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_what_is_written_is_on_the_disk_when_it_is_said_to_be(store):
+    assert store._number("synchronous") == 2  # FULL: every commit waits for the log
+    assert store._number("journal_mode") == "wal"
+
+
 def test_there_is_no_store_unless_one_is_to_be_made(tmp_path):
     with pytest.raises(InputError, match=r"there is no store '.*none\.db'"):
         Store(tmp_path / "none.db")
@@ -220,6 +242,20 @@ def test_other_databases_are_refused(tmp_path, statements, message, create):
     change(tmp_path / "other.db", *statements)
     with pytest.raises(InputError, match=message):
         Store(tmp_path / "other.db", create=create)
+
+
+def test_a_schema_that_is_no_text_is_told_in_one_line(tmp_path):
+    path = tmp_path / "s.db"
+    Store(path, create=True).close()
+    content = path.read_bytes().replace(b"sweepssweeps", b"\xffweepssweeps")
+    path.write_bytes(content.replace(b"CREATE TABLE sweeps", b"CREATE XABLE sweeps"))
+    with pytest.raises(InputError, match="is no store of sweeps, or damaged"):
+        Store(path)
+
+
+def test_a_name_that_is_no_unicode_is_told_in_one_line(store):
+    with pytest.raises(SpikepipeError, match="surrogates not allowed"):
+        store.register("\udcff", [])
 
 
 def test_a_store_with_a_trigger_of_a_stranger_is_refused(tmp_path):
@@ -285,15 +321,17 @@ def test_a_truncated_file_is_told_in_one_line(tmp_path):
 
 def test_a_file_system_without_shared_memory_is_refused(tmp_path, monkeypatch):
     connect = sqlite3.connect
-    monkeypatch.setattr(module.sqlite3, "connect", lambda path, **options: connect(f"file:{path}?vfs=unix-none", uri=True, **options))
+    monkeypatch.setattr(module.sqlite3, "connect", lambda address, **options: connect(f"{address}&vfs=unix-none", **options))
     with pytest.raises(InputError, match="does not allow a write-ahead log; keep the store on a local disk"):
         Store(tmp_path / "s.db", create=True)
 
 
 def test_a_folder_or_a_file_in_no_folder_cannot_be_a_store(tmp_path):
-    for path in (tmp_path, tmp_path / "no" / "s.db"):
-        with pytest.raises(SpikepipeError, match="unable to open database file"):
-            Store(path, create=True)
+    with pytest.raises(SpikepipeError, match="unable to open database file"):
+        Store(tmp_path / "no" / "s.db", create=True)
+    for create in (False, True):
+        with pytest.raises(InputError, match="is a folder, not a store"):
+            Store(tmp_path, create=create)
 
 
 def test_a_row_that_cannot_be_written_leaves_the_store_usable(store):

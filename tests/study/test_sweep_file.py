@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -111,8 +112,6 @@ def test_cells_of_equal_content_are_one(read):
 
 
 def test_files_are_named_relative_to_the_sweep(read, tmp_path):
-    from importlib.resources import files
-
     (tmp_path / "mine.toml").write_text((files("spikepipe_problems") / "networks" / "tiny.toml").read_text())
     assert read(PLAIN.replace("tiny", "mine.toml")).cells[0].key == read(PLAIN).cells[0].key
 
@@ -153,6 +152,13 @@ def test_nothing_is_lowered(read, monkeypatch):
         (PLAIN + "[training]\nbatch = 2", "$.training: unknown field 'batch'"),
         (PLAIN + "[training]\nspike_rate = 2", "$.training.spike_rate: expected a number from 0 to 1, got 2"),
         (PLAIN + '[limits]\nlayer_delay = [{layer = "fc9", delay = 1}]', "$.limits.layer_delay[0].layer: network 'tiny' has no layer 'fc9'"),
+        (
+            PLAIN + '[limits]\nlayer_delay = [{layer = "fc1", delay = 1}, {layer = "fc1", delay = 2}]',
+            "$.limits.layer_delay: layer fc1 is named more than once",
+        ),
+        (PLAIN + "[limits]\nmakespan_cycles = 5", '$: limits.makespan_cycles belongs to mode = "finite"'),
+        (PLAIN + 'mode = "finite"\n[limits]\nperiod_cycles = 5', '$: limits.period_cycles belongs to mode = "periodic"'),
+        (PLAIN + "seeds = [-1]", "$.seeds[0]: expected a whole number from 0 to 2147483647, got -1"),
         (PLAIN + '[[splits]]\nkind = "W"\naxis = "k"\nparts = 2\nlayer = "fc9"', "$.splits[0].layer: network 'tiny' has no layer 'fc9'"),
         (PLAIN + f"seeds = {list(range(1001))}\nwindows = {list(range(1, 1001))}", "it has 1,001,000 cells, more than 1,000,000"),
         ("networks = [", "not valid TOML"),
@@ -191,6 +197,33 @@ def test_whatever_a_file_holds_it_is_a_sweep_or_one_line(tmp_path_factory, odd):
         assert len(found) < 2000
     else:
         assert found.cells
+
+
+@pytest.mark.parametrize(("name", "shown"), [("b\x1b[31m.toml", r"b\x1b[31m.toml"), ("b\udcff.toml", r"b\udcff.toml"), (f"{'x' * 210}.toml", "xxx.toml")])
+def test_a_file_whose_name_no_sweep_can_have_states_one(tmp_path, name, shown):
+    (tmp_path / name).write_text(PLAIN)
+    with pytest.raises(InputError) as caught:
+        read_sweep(tmp_path / name)
+    assert str(caught.value).endswith(f"{shown}: $: a sweep cannot have the name of this file; state another: name = ...")
+    (tmp_path / name).write_text(PLAIN + 'name = "mine"')
+    assert read_sweep(tmp_path / name).name == "mine"
+
+
+def test_too_many_cells_are_refused_before_their_platforms_are_made(read, monkeypatch):
+    monkeypatch.setattr(module, "_platforms", lambda *_: pytest.fail("made"))
+    many = f"arrays = {[f'{i}x8' for i in range(1, 1001)]}\nprocessors = {list(range(1, 1002))}"
+    with pytest.raises(InputError, match="it has 1,001,000 cells"):
+        read(PLAIN + many)
+
+
+@pytest.mark.parametrize(("field", "library", "changed"), [("networks", "tiny", "time_steps = 3"), ("platforms", "array32", "clock_hz = 7")])
+def test_namesakes_are_warned_of(read, tmp_path, field, library, changed):
+    text = (files("spikepipe_problems") / field / f"{library}.toml").read_text()
+    name = changed.partition(" ")[0]
+    assert f"\n{name} = " in text
+    (tmp_path / "other.toml").write_text("\n".join(changed if line.startswith(f"{name} = ") else line for line in text.splitlines()))
+    with pytest.warns(UserWarning, match=rf"{field}\[0\] and {field}\[2\] are both called '{library}', and rows do not tell them apart"):
+        assert len(read(PLAIN.replace(f'"{library}"', f'"{library}", "{library}", "other.toml"')).cells) == 2
 
 
 def test_the_structure_can_be_described():

@@ -80,7 +80,7 @@ def test_windows_and_micro_batches_are_those_of_the_schedule(bears):
 def test_without_torch_the_message_says_what_to_install():
     code = "import sys; sys.modules['torch'] = None\ntry: from spikepipe_sched.validate import sweep_delays\nexcept ValueError as error: print(error)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said == "training needs PyTorch, which is not installed: pip install 'spikepipe-sched[validate]'\n"
+    assert said == "this needs PyTorch, which is not installed: pip install -c constraints.txt '.[validate]' in the repository\n"
 
 
 def test_what_single_layers_bear_is_halved_until_all_bear_it_together(bears):

@@ -20,7 +20,9 @@ def load(asked: Asked) -> tuple[Pictures, Pictures]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
-        raise InputError("data set 'digits' stands in scikit-learn, which is not installed: pip install 'spikepipe-sched[validate]'") from None
+        raise InputError(
+            "data set 'digits' stands in scikit-learn, which is not installed: pip install -c constraints.txt '.[validate]' in the repository"
+        ) from None
     pixels, labels = map(np.asarray, load_digits(return_X_y=True))
     train, test = split(labels, 0.2)
     sets = [pictures(asked, pixels[chosen].astype(np.uint8), labels[chosen], top=16) for chosen in (train, test)]

@@ -221,7 +221,7 @@ def load_data(
     try:
         from spikepipe_sched.validate.data.dataset import DataSet
     except ModuleNotFoundError as error:
-        raise InputError(f"{where} needs PyTorch ({error.name} is not installed): pip install 'spikepipe-sched[validate]'") from None
+        raise InputError(f"{where} needs PyTorch ({error.name} is not installed): pip install -c constraints.txt '.[validate]' in the repository") from None
     module, function = entry.loader.split(":")
     train, test = getattr(import_module(f"spikepipe_sched.validate.data.{module}"), function)(asked)
     require(len(train) and len(test), f"{where}: {path} holds too few samples to train and to test")

@@ -127,4 +127,4 @@ def test_too_few_samples_to_test_on_are_refused(tmp_path: Path) -> None:
 def test_without_torch_the_message_says_what_to_install() -> None:
     code = "import sys; sys.modules['torch'] = None\nfrom spikepipe_sched.validate.data import load_data\ntry: load_data('digits')\nexcept ValueError as error: print(error)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said == "data set 'digits' needs PyTorch (torch is not installed): pip install 'spikepipe-sched[validate]'\n"
+    assert said == "data set 'digits' needs PyTorch (torch is not installed): pip install -c constraints.txt '.[validate]' in the repository\n"
