@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "execute_many"]
 
-#: How long processes may take to start, and a schedule beside the time that is emulated [s].
+#: How long processes may take to start, and a run beside the time that is emulated [s].
 PATIENCE_S: Final = 120.0
 
 
@@ -63,7 +63,7 @@ def execute(
     seed
         Of weights and random inputs.
     timeout_s
-        How long it may take beside what is emulated.
+        How long a run may take beside what is emulated, and the processes to start.
 
     Raises
     ------
@@ -95,9 +95,13 @@ def execute_many(
     require(fits, f"run-torch: the time to emulate must be above 0 and at most 86400 s, got {shown(emulate_s)}")
     require_whole("run-torch", "runs", runs, 1)
     require_whole("run-torch", "seed", seed, 0)
+    require(data is not None or data_path is None, f"run-torch: --data-path {data_path} says where data lie, but not which: give --data as well")
     if not results:
         return []
     require_torch()
+    from spikepipe_sched.execute.supported import require_runtime
+
+    require_runtime()
     from spikepipe_sched.execute.plan import Plan
     from spikepipe_sched.execute.run import run_all
 

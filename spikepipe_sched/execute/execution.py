@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from math import isfinite
 from statistics import median
 from typing import Final
 
@@ -13,6 +14,8 @@ from spikepipe_sched.files import write_atomically
 
 #: Largest relative error of gradients in float64 that rounding explains: sums are taken in another order.
 TOLERANCE: Final = 1e-9
+#: Least scale of a layer's gradients, as a share of the largest of the network: what rounding leaves of a gradient of 0 is no error.
+FLOOR: Final = 1e-3
 #: How much longer than its cycles an action may take before it counts as late [s]: what waking from a sleep may cost.
 LATE_S: Final = 0.002
 
@@ -43,7 +46,10 @@ class Gradients:
     error
         Largest difference.
     relative_error
-        The largest, over all layers, of largest difference / largest gradient of the layer.
+        The largest, over all layers, of largest difference / largest gradient of the layer (at least
+        `FLOOR` times that of the network); infinite where something is no number.
+    silent
+        Layers that no gradient reaches, neither with nor without pipeline: nothing was compared there.
     """
 
     loss: float
@@ -51,11 +57,13 @@ class Gradients:
     largest: float
     error: float
     relative_error: float
+    silent: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
-        """Whether nothing but rounding differs."""
-        return self.relative_error <= TOLERANCE
+        """Whether nothing but rounding differs, neither in gradients nor in the loss."""
+        apart = abs(self.loss - self.reference_loss)  # no number, if one of them is none
+        return self.relative_error <= TOLERANCE and apart <= TOLERANCE * max(1.0, abs(self.reference_loss))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +81,10 @@ class Execution:
     schedule_cycles
         End of the schedule's last task, updates left out: the runtime makes none.
     order_cycles
-        The same, if every action begins as early as the rows allow: what is predicted.
+        The same, if every action begins as early as the rows allow: what is predicted. Tasks that
+        moved are counted where the rows have them.
+    moved
+        E and W tasks that the schedule has in another place than the rows (`spikepipe_sched.export.torch_pipelining.Rows`).
     seconds_per_cycle
         What a cycle was emulated by; 0: nothing was, and times are those of a CPU.
     runs_s
@@ -93,6 +104,7 @@ class Execution:
     seed: int
     schedule_cycles: int
     order_cycles: int
+    moved: int
     seconds_per_cycle: float
     runs_s: tuple[float, ...]
     in_order: bool
@@ -140,9 +152,10 @@ class Execution:
         return [(self.processors[key[0]], key[1], cycles[key] / work, seconds[key] / spent) for key in cycles]
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """All of it as JSON (schema ``spikepipe-sched/execution/1``); also written to ``path`` if given."""
+        """All of it as JSON (schema ``spikepipe-sched/execution/1``), null for what is no finite number; also written to ``path`` if given."""
+        gradients = {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in asdict(self.gradients).items()}
         derived = {"measured_s": self.measured_s, "predicted_s": self.predicted_s, "ratio": self.ratio}
-        text = json.dumps({"schema": "spikepipe-sched/execution/1", **asdict(self), **derived}, indent=2)
+        text = json.dumps({"schema": "spikepipe-sched/execution/1", **asdict(self), "gradients": gradients, **derived}, indent=2, allow_nan=False)
         if path is not None:
             write_atomically(path, text)
         return text
@@ -157,12 +170,15 @@ def _lines(done: Execution) -> list[str]:
     chunks = f"{done.micro_batches} micro-batch{'es' if done.micro_batches > 1 else ''} of {done.samples} samples"
     windows = f", each in {done.windows} windows of time" if done.windows > 1 else ""
     same = "equal to those of the network in one piece" if gradients.equal else "NOT those of the network in one piece"
+    moved = f"; moved to their B: {done.moved} tasks (errors and weight gradients), as torch computes them together" if done.moved else ""
     lines = [
         f"executed     {trained}, {len(done.actions)} actions in {len(done.processors)} processes, {chunks}{windows}",
-        f"order        {'as scheduled, in every process' if done.in_order else 'NOT as scheduled'}",
+        f"order        {'as scheduled, in every process' if done.in_order else 'NOT as scheduled'}{moved}",
         f"gradients    {same}: relative error {gradients.relative_error:.1e}, largest difference {gradients.error:.1e}, largest gradient {gradients.largest:.2g} (float64)",
         f"loss         {gradients.loss:.6g} (per step of time); in one piece {gradients.reference_loss:.6g}",
     ]
+    if gradients.silent:
+        lines.insert(3, f"             no gradient reaches {', '.join(gradients.silent)}: nothing was compared there")
     earlier = "" if done.order_cycles == done.schedule_cycles else f" (the schedule has {done.schedule_cycles:,})"
     lines.append(
         f"predicted    {done.order_cycles:,} cycles without updates{earlier}" + (f", emulated as {done.predicted_s:.3f} s" if done.predicted_s else "")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spikepipe_sched.check import durations
-from spikepipe_sched.errors import require
 from spikepipe_sched.export.torch_pipelining import Rows, torch_rows
 from spikepipe_sched.layer import INPUT, Layer
 from spikepipe_sched.learning import NeuronSettings
@@ -31,7 +30,7 @@ class Cost:
     cycles
         Of its tasks together.
     waits
-        Row, place and transfer cycles of every action elsewhere whose results it reads.
+        Row and place of every action whose results it must wait for, and for how many cycles after their end: transfers, and lags.
     """
 
     cycles: int
@@ -78,26 +77,20 @@ class Plan:
         Raises
         ------
         InputError
-            If PyTorch's runtime cannot execute the schedule, or the network has windows of unequal length.
+            If PyTorch's runtime cannot execute the schedule.
         """
         rows, problem = torch_rows(result), result.problem
         network, windows = problem.network, rows.windows
         if network is None:
             names = [f"stage{stage}" for stage in range(len(rows.layers))]
-            layers = [Layer(name=name, kind="linear", inputs=(before,), out_features=STAND_IN, neuron="li") for before, name in pairwise([INPUT, *names])]
+            layers = [
+                Layer(name=name, kind="linear", inputs=(before,), out_features=STAND_IN, neuron="li" if stage in rows.carrying or windows == 1 else "none")
+                for stage, (before, name) in enumerate(pairwise([INPUT, *names]))
+            ]
             network = Network(name=problem.name, input_shape=(STAND_IN,), time_steps=windows, layers=tuple(layers))
             learning = names
         else:
             learning = list(rows.layers)
-        steps = network.time_steps
-        require(
-            steps % windows == 0,
-            f"run-torch: {windows} windows cut the {steps} time steps of '{network.name}' unevenly, but torch's chunks are of one size; choose --windows that divide {steps}",
-        )
-        uniform = windows == 1 or all(network.steps(layer) == steps for layer in network.layers if layer.trainable)
-        require(
-            uniform, f"run-torch: layers of '{network.name}' have time steps of their own, and windows of them cannot be executed; lower it with --windows 1"
-        )
         stages: list[list[Layer]] = [[]]
         for layer in network.layers:
             if layer.name in learning[1:]:
@@ -145,11 +138,11 @@ def _costs(result: Result, rows: Rows) -> tuple[tuple[Cost, ...], ...]:
     places = {v: (row, place) for row, actions in enumerate(rows.rows) for place, action in enumerate(actions) for v in action.copies}
     waits: dict[tuple[int, int], dict[tuple[int, int], int]] = {place: {} for place in places.values()}
     apart = schedule.processor[instance.source] != schedule.processor[instance.target]
-    for e in np.flatnonzero(apart).tolist():
+    for e in np.flatnonzero(apart | (instance.lag > 0)).tolist():
         source, target = places.get(int(instance.source[e])), places.get(int(instance.target[e]))
-        if source is not None and target is not None:
+        if source is not None and target is not None and source != target:
             found = waits[target]
-            found[source] = max(found.get(source, 0), int(instance.transfer[e]) + int(instance.lag[e]))
+            found[source] = max(found.get(source, 0), int(instance.transfer[e]) * int(apart[e]) + int(instance.lag[e]))
     return tuple(
         tuple(
             Cost(

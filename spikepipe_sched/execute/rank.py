@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,6 @@ from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUs
 from spikepipe_sched.execute.runtime import Clock, build_runtime
 from spikepipe_sched.execute.stage import Stage
 from spikepipe_sched.validate.model import Model
-from spikepipe_sched.validate.workers import end_with_parent
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 #: The loopback interface, so that no network is needed.
 LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
+#: Of gloo, longer than the parent's: who waits in vain is ended by the parent, which knows why.
+PATIENCE: Final = timedelta(days=7)
+#: What a process says when it can take jobs.
+READY: Final = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,23 +66,37 @@ class Done:
     times: NDArray[np.float64]
 
 
-def serve(rank: int, ranks: int, folder: Path, timeout_s: float, pipe: Connection) -> None:
-    """Execute what the parent sends, until it sends None; what goes wrong is sent back as text."""
-    log = os.open(folder / f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+def serve(rank: int, ranks: int, folder: Path, pipe: Connection) -> None:
+    """Say that all processes have met, then execute what the parent sends, until it sends None; what goes wrong is sent back as text."""
+    watcher = threading.Thread(target=_end_with_parent, args=(folder,), daemon=True)
+    watcher.start()
     os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
     torch.set_num_threads(1)
-    with suppress(EOFError, BrokenPipeError):  # the parent is gone
+    try:
+        log = os.open(folder / f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         try:
             store = FileStore(str(folder / "store"), ranks)
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=timeout_s))
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=PATIENCE)
+            pipe.send(READY)
             while (job := pipe.recv()) is not None:
                 pipe.send(_execute(job, rank))
             dist.destroy_process_group()
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent says it
             pipe.send(f"{type(error).__name__}: {error}")
+    except (EOFError, BrokenPipeError, FileNotFoundError):  # the parent is gone, and maybe the folder
+        watcher.join()
+
+
+def _end_with_parent(folder: Path) -> None:
+    """A parent that was killed can neither stop its processes nor remove their folder."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    for _ in range(10):  # another process, or thread, may just be making a file in it
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _execute(job: Job, rank: int) -> Done:

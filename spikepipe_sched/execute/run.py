@@ -10,7 +10,7 @@ import torch
 
 from spikepipe_sched.check import durations
 from spikepipe_sched.errors import require
-from spikepipe_sched.execute.execution import Execution, Gradients, Ran
+from spikepipe_sched.execute.execution import FLOOR, Execution, Gradients, Ran
 from spikepipe_sched.execute.plan import Plan
 from spikepipe_sched.execute.session import Session, arranged
 from spikepipe_sched.validate.data import load_data
@@ -32,11 +32,13 @@ def run_all(
     results: Sequence[Result], plans: Sequence[Plan], *, emulate_s: float | None, runs: int, data: str | None, data_path: Path | None, timeout_s: float
 ) -> list[Execution]:
     """See `spikepipe_sched.execute.execute_many`."""
+    longest = max(_last(plan.earliest()) for plan in plans)
+    require(emulate_s is None or longest, "run-torch: all tasks take 0 cycles, and there is no time to emulate; leave out --emulate")
+    scale = 0.0 if emulate_s is None else emulate_s / longest
+    wanted = [_in_one_piece(plan, data, data_path) for plan in plans]  # which finds out what does not fit before a process is started
     found: list[Execution] = []
-    scale = 0.0 if emulate_s is None else emulate_s / max(1, *(_last(plan.earliest()) for plan in plans))
     with Session(len(plans[0].rows.rows), timeout_s=timeout_s) as session:
-        for result, plan in zip(results, plans, strict=True):
-            inputs, labels, reference, weights = _in_one_piece(plan, data, data_path)
+        for result, plan, (inputs, labels, reference, weights) in zip(results, plans, wanted, strict=True):
             done = session.run(plan, *arranged(plan, inputs, labels), runs=runs, seconds_per_cycle=scale)
             found.append(_execution(result, plan, done, _compared(done, reference, weights), scale))
     return found
@@ -82,15 +84,25 @@ def _loaded(plan: Plan, samples: int, classes: int, name: str, path: Path | None
 
 def _compared(done: Sequence[Done], reference_loss: float, weights: Weights) -> Gradients:
     found = {(layer, key): value for each in done for layer, values in each.gradients.items() for key, value in values.items()}
-    largest = error = relative = 0.0
-    for layer, values in weights.items():
-        wanted = {key: value.grad.numpy() for key, value in values.items() if value.grad is not None}
-        scale = max(float(np.abs(value).max()) for value in wanted.values())
-        apart = max(float(np.abs(found[layer, key] - value).max()) for key, value in wanted.items())
-        largest, error = max(largest, scale), max(error, apart)
-        relative = max(relative, apart / scale if scale else (np.inf if apart else 0.0))
+    wanted = {layer: {key: value.grad.numpy() for key, value in values.items() if value.grad is not None} for layer, values in weights.items()}
+    scales = {layer: max((float(np.abs(value).max()) for value in values.values()), default=0.0) for layer, values in wanted.items()}
+    errors = {layer: max((_apart(found[layer, key], value) for key, value in values.items()), default=0.0) for layer, values in wanted.items()}
+    largest = float(np.max(list(scales.values())))
+    least = float(np.fmax(FLOOR * largest, np.finfo(np.float64).tiny))
     (sent,) = (each.loss for each in done if each.loss is not None)
-    return Gradients(loss=sent, reference_loss=reference_loss, largest=largest, error=error, relative_error=relative)
+    return Gradients(
+        loss=sent,
+        reference_loss=reference_loss,
+        largest=largest,
+        error=max(errors.values()),
+        relative_error=max(error if np.isinf(error) else error / max(scales[layer], least) for layer, error in errors.items()),
+        silent=tuple(layer for layer, scale in scales.items() if not scale and not errors[layer]),
+    )
+
+
+def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Largest difference; infinite if it, or what is compared, is no number."""
+    return float(np.abs(one - other).max()) if np.isfinite(one).all() and np.isfinite(other).all() else np.inf
 
 
 def _execution(result: Result, plan: Plan, done: Sequence[Done], gradients: Gradients, scale: float) -> Execution:
@@ -112,6 +124,7 @@ def _execution(result: Result, plan: Plan, done: Sequence[Done], gradients: Grad
         seed=plan.seed,
         schedule_cycles=int((schedule.start + durations(problem, schedule))[passes].max()),
         order_cycles=_last(earliest),
+        moved=rows.moved,
         seconds_per_cycle=scale,
         runs_s=tuple(float(end - origin) for origin, end in zip(origins, ends, strict=True)),
         in_order=all(_in_order(plan, [each.times[run] for each in done]) for run in range(runs)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.distributed.pipelining import PipelineStage
 from torch.nn.functional import cross_entropy
 
-from spikepipe_sched.errors import InputError
 from spikepipe_sched.execute.stage import Stage
 
 if TYPE_CHECKING:
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
 
     from spikepipe_sched.execute.plan import Plan
     from spikepipe_sched.layer import Shape
-
-SUPPORTED: Final = "2.13"
-
-
-def require_runtime() -> None:
-    """Refuse a PyTorch whose runtime may be another one.
-
-    Raises
-    ------
-    InputError
-        If it is not of the version that is known, or was built without gloo.
-    """
-    version = str(torch.__version__)
-    if not version.startswith(f"{SUPPORTED}."):
-        raise InputError(
-            f"run-torch: PyTorch {version} is installed, but its pipeline runtime is private, and known as of {SUPPORTED}: pip install 'torch=={SUPPORTED}.*'"
-        )
-    if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
-        raise InputError("run-torch: this PyTorch was built without torch.distributed or gloo, which its processes talk over; install it from PyPI")
 
 
 class Clock:

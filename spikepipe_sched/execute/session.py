@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from spikepipe_sched.errors import SpikepipeError
-from spikepipe_sched.execute.rank import Done, Job, serve
-from spikepipe_sched.execute.runtime import require_runtime
+from spikepipe_sched.execute.rank import Job, serve
 from spikepipe_sched.validate.workers import deaf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spikepipe_sched.execute.plan import Plan
+    from spikepipe_sched.execute.rank import Done
 
 #: How long to listen, after one process has failed, for another one that tells why [s].
 GRACE_S: Final = 1.0
@@ -36,16 +36,10 @@ class Session:
     ranks
         Number of processes.
     timeout_s
-        How long a schedule may take, beside what is emulated.
-
-    Raises
-    ------
-    InputError
-        If this PyTorch cannot be used.
+        How long a run may take beside what is emulated, and all processes to start.
     """
 
     def __init__(self, ranks: int, *, timeout_s: float) -> None:
-        require_runtime()
         self.ranks, self._timeout_s = ranks, timeout_s
         self._folder = TemporaryDirectory(prefix="spikepipe-run-", ignore_cleanup_errors=True)
         self._processes: list[Any] = []
@@ -59,8 +53,7 @@ class Session:
                 for rank in range(self.ranks):
                     ours, theirs = context.Pipe()
                     self._pipes.append(ours)
-                    # gloo's own patience is longer: who waits in vain is ended by this process, which knows why.
-                    process = context.Process(target=serve, args=(rank, self.ranks, folder, 10 * self._timeout_s, theirs), daemon=True, name=f"rank {rank}")
+                    process = context.Process(target=serve, args=(rank, self.ranks, folder, theirs), daemon=True, name=f"rank {rank}")
                     process.start()
                     self._processes.append(process)
                     theirs.close()
@@ -115,6 +108,8 @@ class Session:
         np.save(folder / "times.npy", np.zeros((len(rows), max(map(len, rows)), 2)))
         emulated_s = seconds_per_cycle * max(end for row in plan.earliest() for _, end in row)
         try:
+            if self._jobs == 1:  # a pipe to a process that does not listen yet would fill up, and hold this one
+                self._collect(self._timeout_s)
             for row, pipe in zip(rows, self._pipes, strict=True):
                 stages = {action.stage for action in row}
                 job = Job(
@@ -129,13 +124,15 @@ class Session:
                     pipe.send(job)
                 except OSError:
                     continue  # it is dead, which is found out next
-            return self._collect(time.monotonic() + self._timeout_s + 2 * runs * emulated_s)
+            return self._collect(runs * self._timeout_s, emulated_s=2 * runs * emulated_s)
         except BaseException:
             self._end_now()
             raise
 
-    def _collect(self, deadline: float) -> list[Done]:
-        found: dict[int, Done] = {}
+    def _collect(self, allowed_s: float, *, emulated_s: float = 0.0) -> list[Any]:
+        """What every process answers next."""
+        deadline = time.monotonic() + allowed_s + emulated_s
+        found: dict[int, Any] = {}
         failed: dict[int, str] = {}
         while len(found) + len(failed) < self.ranks:
             missing = [rank for rank in range(self.ranks) if rank not in found and rank not in failed]
@@ -146,7 +143,7 @@ class Session:
             if not ready:
                 names = ", ".join(self._where(rank) for rank in missing)
                 raise SpikepipeError(
-                    f"run-torch: {names} did not end within {self._timeout_s:g} s beside the emulated time: the schedule waits for itself, or the machine is overloaded"
+                    f"run-torch: {names} did not end within {allowed_s:g} s beside the emulated time: the machine is overloaded, or there is more work than that: --timeout"
                 )
             for rank in missing:
                 if self._pipes[rank].poll():
@@ -159,15 +156,15 @@ class Session:
             raise SpikepipeError(self._reason(failed))
         return [found[rank] for rank in range(self.ranks)]
 
-    def _hear(self, rank: int, found: dict[int, Done], failed: dict[int, str]) -> None:
+    def _hear(self, rank: int, found: dict[int, Any], failed: dict[int, str]) -> None:
         try:
-            answer: Done | str = self._pipes[rank].recv()
+            answer: Any = self._pipes[rank].recv()
         except (EOFError, OSError):
             answer = ""
-        if isinstance(answer, Done):
-            found[rank] = answer
-        else:
+        if isinstance(answer, str):
             failed[rank] = answer
+        else:
+            found[rank] = answer
 
     def _reason(self, failed: dict[int, str]) -> str:
         """The one that died before one that tells something, and that before those that only lost their connection to it."""

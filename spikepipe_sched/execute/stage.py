@@ -73,7 +73,7 @@ class Stage(nn.Module):
         values = inputs
         for layer in self.layers:
             if layer.trainable:
-                values = self._window(layer, retime(values, self._network.steps(layer)) if self._windows == 1 else values)
+                values = self._window(layer, retime(values, self._network.steps(layer) // self._windows))
             else:
                 values = self._run.currents(layer, [values])
         return values.clone(memory_format=torch.contiguous_format)  # the runtime detaches in place, which no view allows, and sends

@@ -152,7 +152,7 @@ def test_without_onnx_the_message_says_what_to_install(tmp_path: Path, monkeypat
     path = tmp_path / "x.onnx"
     path.write_bytes(b"")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"pip install 'spikepipe-sched\[onnx\]'"):
+    with pytest.raises(InputError, match=r"pip install -c constraints.txt '\.\[onnx\]'"):
         load_network(path)
 
 

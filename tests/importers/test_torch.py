@@ -257,7 +257,7 @@ def test_the_importers_load_no_framework_before_they_need_it() -> None:
 
 def test_without_torch_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spikepipe_sched.importers.torch_record", None)
-    with pytest.raises(InputError, match=r"pip install 'spikepipe-sched\[validate\]'"):
+    with pytest.raises(InputError, match=r"pip install -c constraints.txt '\.\[validate\]'"):
         from_torch(nn.Linear(6, 4), torch.rand(1, 6))
 
 

@@ -359,7 +359,7 @@ def test_a_set_up_out_of_range_is_refused(field, value):
 
 def test_the_public_name_is_the_function_and_missing_torch_is_one_line(monkeypatch):
     monkeypatch.setattr("spikepipe_sched.validate.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'spikepipe-sched\[validate\]'"):
+    with pytest.raises(InputError, match=r"pip install -c constraints.txt '\.\[validate\]'"):
         spikepipe_sched.validate(delayed_result(), data="digits")
 
 

@@ -114,7 +114,7 @@ def test_what_cannot_be_had_is_refused_in_one_line(name: str, asked: dict[str, A
 
 def test_without_scikit_learn_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"scikit-learn, which is not installed: pip install 'spikepipe-sched\[validate\]'"):
+    with pytest.raises(InputError, match=r"scikit-learn, which is not installed: pip install -c constraints.txt '\.\[validate\]'"):
         load_data("digits")
 
 
