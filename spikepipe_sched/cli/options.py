@@ -185,7 +185,7 @@ class Effort:
     Parameters
     ----------
     time_limit
-        Wall-clock limit [seconds].
+        Wall-clock limit [seconds]: of each solver and number of processors in a comparison, of a plan as a whole.
     deterministic_limit
         Limit of work in place of time, in units of about a second of one core: the same seed then
         gives the same schedule.

@@ -79,6 +79,8 @@ def plot(
         headers, lines, numbers = chart_table(drawn)
         shown = [[plain(cell) for cell in line] for line in lines]
         print("\n".join([drawn.title, table([*map(plain, headers)], shown, right=numbers), *map(plain, drawn.notes)]))
-    if output is not None:
+    if output is None and not json:
+        print("note: -o FILE.html draws this", file=sys.stderr)
+    elif output is not None:
         print(f"written to {output}", file=sys.stderr if json else sys.stdout)
     return 0

@@ -32,7 +32,7 @@ def is_store(name: str) -> bool:
 def refuse(name: str, options: Mapping[str, bool], grouped: Sequence[str]) -> None:
     """InputError if options are given that cannot apply to a store: some by name, and whether they are, and those of groups."""
     wrong = [*(option for option, is_given in options.items() if is_given), *grouped]
-    require(not wrong, f"{name}: the outcomes in a store are what they are, to which {', '.join(wrong)} cannot apply")
+    require(not wrong, f"{name}: a store is shown as it is, and nothing is solved, so {', '.join(wrong)} cannot apply")
 
 
 def compare_store(name: str, sweeps: Sequence[str], baseline: str, output: Path | None, *, json: bool) -> int:

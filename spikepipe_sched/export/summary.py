@@ -95,11 +95,11 @@ def speedup(problem: Problem, length_cycles: int, cut: Cut | None) -> float | No
 
 
 def percent(value: float | None) -> str:
-    """A gap for people: two significant digits below one percent, a multiple above 10,000; None is infinite."""
+    """A gap for people: two significant digits below one percent; above 1,000 % its size tells nothing but that the bound is weak. None is infinite."""
     if value is None:
         return "infinite"
-    if value >= 100:
-        return f"{value:,.0f}x"
+    if value > 10:
+        return "over 1,000 %"
     return f"{100 * value:.2g} %" if 0 < value < 0.01 else f"{100 * value:,.2f} %"
 
 

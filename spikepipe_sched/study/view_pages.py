@@ -12,7 +12,7 @@ from spikepipe_sched.export.bars import plain
 from spikepipe_sched.export.html import embedded, html_table, page
 from spikepipe_sched.export.panels import panels
 from spikepipe_sched.export.summary import percent
-from spikepipe_sched.study.plots import Chart, figure, front_figure
+from spikepipe_sched.study.plots import TITLES, Chart, figure, front_figure
 from spikepipe_sched.study.views import Compared, front_key, group_labels, lacking, namesakes, telling
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def compared_notes(rows: Sequence[Compared], baseline: str) -> list[str]:
 
 def front_notes(rows: Sequence[Compared], best: Sequence[Compared], over: Sequence[str], baseline: str) -> list[str]:
     """What a front is of, and who was left out."""
-    alike = ", ".join(group_labels(over))
+    alike = ", ".join(group_labels(over)).replace("_", " ")
+    figures = ", ".join(TITLES.get(name, name.replace("_", " ")) for name in over)
     lack = lacking(rows, over)
-    said = f"{len(best):,} of {len(rows):,} rows: no other of the same {alike} is as good in {', '.join(over)} and better in one"
+    said = f"{len(best):,} of {len(rows):,} rows: no other of the same {alike} is as good in {figures} and better in one"
     faster = [f"speed-ups are over {baseline}"] if "speedup" in over else []
     return [said, *faster, *([lack] if lack else []), *namesakes(rows)]
 

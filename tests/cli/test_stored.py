@@ -148,7 +148,7 @@ def test_options_of_a_solve_are_refused_by_name(run, store, options, says):
     command, *rest = options
     done = run(command, store, *rest)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"error: {store}: the outcomes in a store are what they are, to which {says} cannot apply\n"
+    assert done.err == f"error: {store}: a store is shown as it is, and nothing is solved, so {says} cannot apply\n"
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_nothing_found() -> None:
     assert set(rows(conclude(training_problem(), None, provenance=HAND))) == {"problem", "status"}
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "infinite"), (0.0, "0.00 %"), (0.00012, "0.012 %"), (0.25, "25.00 %"), (34.5, "3,450.00 %")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "infinite"), (0.0, "0.00 %"), (0.00012, "0.012 %"), (0.25, "25.00 %"), (10.0, "1,000.00 %"), (34.5, "over 1,000 %")]
+)
 def test_percent(value: float | None, text: str) -> None:
     assert percent(value) == text
 

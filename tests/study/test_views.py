@@ -208,7 +208,7 @@ def test_notes_say_what_is_missing_and_why():
     ]
     many = compared([unable(str(i), error=f"reason {i}") for i in range(12)])
     assert compared_notes(many, "stages")[-1] == "and 2 more reasons"
-    said = "1 of 3 rows: no other of the same network, mode is as good in pes and better in one"
+    said = "1 of 3 rows: no other of the same network, mode is as good in processing elements and better in one"
     assert front_notes(rows, rows[:1], ["pes"], "stages") == [said]
     assert front_notes(rows, rows[:1], ["speedup"], "a")[1] == "speed-ups are over a"
     two = compared([found("a", 20, 10), found("a", 10, 10, problem="q", network_key="changed")])
