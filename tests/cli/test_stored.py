@@ -110,7 +110,7 @@ def test_pareto_lists_what_no_other_row_beats(run, store):
     assert done.code == 0
     assert done.out.splitlines()[0].split() == ["network", "processors", "solver", "period", "pes"]
     assert [line.split()[1:3] for line in done.out.splitlines()[1:2]] == [["2", "stages"]]
-    assert "in length_cycles, pes and better in one" in done.out
+    assert "in period or makespan [cycles], processing elements and better in one" in done.out
     least = run("pareto", store, "--over", "delay", "--json")
     delays = {row["total_delay"] for row in json.loads(least.out)}
     assert len(delays) == 1
