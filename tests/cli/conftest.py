@@ -22,8 +22,9 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line with arguments; what it printed and its exit code."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call the command line with arguments; what it printed and its exit code. Lines are as wide as without a terminal, whoever runs the tests."""
+    monkeypatch.setenv("COLUMNS", "100")
 
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()
